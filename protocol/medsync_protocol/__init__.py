@@ -1,0 +1,1 @@
+"""The MedSync protocol, pure: bytes, time and entropy in, effects out."""
