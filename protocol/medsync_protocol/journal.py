@@ -97,7 +97,9 @@ def _fields(record: Record) -> list[object]:
 def _record(value: object) -> Record:
     fields = want_array(value)
     if fields[:1] == (_OP,):
-        _, context, chain, seq, plane, folds, own, header, signature, body, rows, replaces = want_array(fields, 12)
+        _, context, chain, seq, plane, folds, own, header, signature, body, rows, replaces = want_array(
+            fields, 12
+        )
         return OpRecord(
             ContextId(want_bytes(context, 32)), ChainId(want_bytes(chain, 40)), want_int(seq), want_int(plane),
             bool(folds), bool(own), want_bytes(header), want_bytes(signature, 64), want_bytes(body),
@@ -105,7 +107,9 @@ def _record(value: object) -> Record:
         )  # fmt: skip
     if fields[:1] == (_VALUE,):
         _, table, context, key, content, secret = want_array(fields, 6)
-        return ValueRecord(str(table), ContextId(want_bytes(context, 32)), want_bytes(key), content, bool(secret))
+        return ValueRecord(
+            str(table), ContextId(want_bytes(context, 32)), want_bytes(key), content, bool(secret)
+        )
     raise Malformed("a record of unknown type")
 
 

@@ -1,0 +1,84 @@
+"""The chains a replica holds: per operation a slot with what verdicts and sync need; bodies are the journal's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from medsync_protocol.ids import ChainId, KeyId, OpId
+from medsync_protocol.kinds import Verdict
+from medsync_protocol.operation import NO_OP, Header
+
+Vector = dict[ChainId, int]
+"""Chain → how many of its operations are held (the next seq)."""
+
+
+@dataclass(slots=True)
+class Slot:
+    """One held operation. `verdict` follows the set of operations until it is final."""
+
+    op_id: OpId
+    plane: int
+    heads: tuple[OpId, ...]
+    key_id: KeyId
+    hlc: int
+    verdict: Verdict = Verdict.EFFECTIVE
+    final: bool = False
+
+
+class Chains:
+    """Slots by chain and seq, and the interned heads and key ids they share."""
+
+    def __init__(self) -> None:
+        self._slots: dict[ChainId, list[Slot]] = {}
+        self._heads: dict[tuple[OpId, ...], tuple[OpId, ...]] = {}
+        self._keys: dict[KeyId, KeyId] = {}
+
+    def next_seq(self, chain: ChainId) -> int:
+        """How many operations of the chain are held."""
+        return len(self._slots.get(chain, ()))
+
+    def head(self, chain: ChainId) -> OpId:
+        """Id of the chain's last held operation, NO_OP for none."""
+        slots = self._slots.get(chain)
+        return slots[-1].op_id if slots else NO_OP
+
+    def slot(self, chain: ChainId, seq: int) -> Slot:
+        """Raises KeyError or IndexError for what is not held."""
+        return self._slots[chain][seq]
+
+    def append(self, op_id: OpId, header: Header) -> Slot:
+        """Hold the next operation of its chain."""
+        slots = self._slots.setdefault(header.chain, [])
+        assert header.seq == len(slots), "callers append in order"
+        heads = self._heads.setdefault(header.membership_heads, header.membership_heads)
+        key_id = self._keys.setdefault(header.key_id, header.key_id)
+        slot = Slot(op_id, header.plane, heads, key_id, header.hlc)
+        slots.append(slot)
+        return slot
+
+    def vector(self) -> Vector:
+        """What is held, exactly."""
+        return {chain: len(slots) for chain, slots in self._slots.items()}
+
+    def above(self, vector: Vector) -> Iterator[tuple[ChainId, int, Slot]]:
+        """Every held operation not below `vector`, by chain, then seq."""
+        for chain in sorted(self._slots):
+            slots = self._slots[chain]
+            for seq in range(vector.get(chain, 0), len(slots)):
+                yield chain, seq, slots[seq]
+
+    def between(self, low: Vector, high: Vector) -> Iterator[tuple[ChainId, int, Slot]]:
+        """Every held operation at or above `low` and below `high`, by chain, then seq: a checkpoint's order."""
+        for chain in sorted(high):
+            slots = self._slots.get(chain, [])
+            for seq in range(low.get(chain, 0), min(high[chain], len(slots))):
+                yield chain, seq, slots[seq]
+
+    def covers(self, vector: Vector) -> bool:
+        """True when everything below `vector` is held."""
+        return all(self.next_seq(chain) >= upto for chain, upto in vector.items())
+
+    def chains(self) -> list[ChainId]:
+        """Chains held, ascending."""
+        return sorted(self._slots)
