@@ -84,7 +84,7 @@ def statement_hash(statement: Statement) -> list[int]:
 
 
 def verify_consent(statement: Statement, key: int, proof: ConsentProof) -> list[int]:
-    """For `verify_consent` and `verify_consent_at`: true when `key` has the proof's value, false when absent."""
+    """For `verify_consent` and `verify_consent_at`: true when `key` has the proof's value."""
     term_key, value = proof.terminal or (0, 0)
     return [*statement.to_felts(), key, value, term_key, *_span(proof.siblings)]
 

@@ -1,7 +1,7 @@
 """The consent map: a compact sparse Poseidon map from salted directive commitments to status and validity.
 
-A leaf sits at the shortest prefix it shares with nobody, so the root is a function of the set alone and absence
-can be proven (STARKNET §2). What a status means for a decision is `decision`'s; who may change it, the fold's.
+A leaf sits at the shortest prefix it shares with nobody, so the root is a function of the set alone and
+absence can be proven (STARKNET §2). What a status means to a decision is not this module's business.
 The Cairo twin is `contracts/src/consent.cairo`.
 """
 
@@ -25,22 +25,20 @@ _NO_END = (1 << 64) - 1  # `until` of a directive without end: later than every 
 
 
 class Status(IntEnum):
-    """What a directive's commitment stands for. Expiry is none: `until` is in the value and roots know no clock."""
+    """What a commitment stands for. Expiry is none of these: `until` is in the value, roots know no clock."""
 
     ACTIVE = 1
     REVOKED = 2
     SUPERSEDED = 3
-    CONTESTED = (
-        4  # a denial or revocation of a void operation, in force until confirmed or lifted (PROTOCOL §3.5)
-    )
-    SUSPENDED = 5  # a grant whose patient key was replaced, until signed again (PROTOCOL §1, Subject)
+    CONTESTED = 4  # in a void operation, yet in force until confirmed or lifted (PROTOCOL §3.5)
+    SUSPENDED = 5  # a grant by a lost patient key, until signed again (PROTOCOL §1, Subject)
 
 
 _STATUSES = frozenset(Status)
 
 
 def commitment(salt: bytes, op_id: OpId, index: int) -> bytes:
-    """32 bytes that name a directive in public and say nothing of it: BLAKE2b of salt (32), op id, index (4)."""
+    """32 bytes that name a directive and say nothing of it: BLAKE2b of salt (32), op id, index (4)."""
     return digest(want_bytes(salt, 32), want_bytes(op_id, 32), want_uint(index, 32).to_bytes(4, "big"))
 
 
@@ -92,11 +90,6 @@ class ConsentProof:
     siblings: tuple[Felt, ...]
     terminal: tuple[Felt, Felt] | None
 
-    def to_felts(self, value: int) -> tuple[int, int, list[int]]:
-        """(value, term_key, siblings) as the contract's `verify_consent` takes them, for a claimed `value`."""
-        term_key, term_value = self.terminal or (0, 0)
-        return term_value or value, term_key, list(self.siblings)
-
 
 class ConsentMap:
     """An immutable map; `put_many` gives another that shares all it can."""
@@ -146,7 +139,7 @@ class ConsentMap:
 
     @classmethod
     def restore(cls, root: Felt, nodes: Mapping[bytes, bytes]) -> ConsentMap:
-        """The map under `root` from stored nodes, without hashing again. Raises Malformed when one is missing."""
+        """The map under `root` from stored nodes, not hashed again. Raises Malformed when one is missing."""
         return cls(_load(root, nodes))
 
 

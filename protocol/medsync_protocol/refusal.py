@@ -1,4 +1,4 @@
-"""Why the anchor contract refuses: its revert reasons as a table, and the error that our own checks raise for them.
+"""Why the anchor contract refuses: its revert reasons, and the error that our own checks raise for them.
 
 Python and Cairo say the same word for the same fault; `contracts/README.md` lists what each means.
 """

@@ -29,8 +29,8 @@ from medsync_protocol.poseidon import (
 
 __all__ = [
     "CURVE_ORDER", "FIELD_PRIME", "Felt", "felt_bytes", "felt_of", "in_signature_range", "is_public_key",
-    "pair", "poseidon_hash", "public_key", "secret_from_seed", "short_string", "short_text", "sign", "split_digest",
-    "tagged_hash", "verify", "want_felt", "want_uint",
+    "pair", "poseidon_hash", "public_key", "secret_from_seed", "short_string", "short_text", "sign",
+    "split_digest", "tagged_hash", "verify", "want_felt", "want_uint",
 ]  # fmt: skip
 
 CURVE_ORDER = 0x800000000000010FFFFFFFFFFFFFFFFB781126DCAE7B2321E66A241ADC64D2F
@@ -225,7 +225,7 @@ def _has_x(point: _Jacobian, x: int) -> bool:
 
 @cache
 def _comb() -> list[list[_Affine]]:
-    """Row i holds 1…15 times 16^i·G, so that a multiple of G needs additions only. Made at first use (10 ms)."""
+    """Row i holds 1…15 times 16^i·G, so that multiples of G need additions only. Made at first use."""
     rows: list[_Jacobian] = []
     base: _Jacobian = (*_GENERATOR, 1)
     columns = (1 << _COMB_BITS) - 1

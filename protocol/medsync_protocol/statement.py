@@ -1,4 +1,4 @@
-"""Statements: what voters sign and the anchor contract stores the digest of, and the votes on them (STARKNET §2).
+"""Statements, of which the anchor contract stores the digest, and the votes on them (STARKNET §2).
 
 Where roots come from is `checkpoint`'s; whether one statement may follow another is `transition.py`'s.
 The Cairo twins are `contracts/src/statement.cairo` and `votes.cairo`; `vectors/statement.json` decides.
@@ -23,8 +23,8 @@ _WIDE = frozenset({"k", "log_size", "not_before"})  # u64; every other field is 
 class Statement:
     """One checkpoint's claim. Fields are felts but for `k`, `log_size` and `not_before` (unsigned 64 bit).
 
-    `members` and `next_members` are `members_hash` of the list that signs this k and of the one that signs the
-    next; `prev` is the digest of k−1; `not_before` is in seconds, as block times are.
+    `members` and `next_members` are `members_hash` of the list that signs this k and of the one that signs
+    the next; `prev` is the digest of k−1; `not_before` is in seconds, as block times are.
     """
 
     context: int
@@ -80,7 +80,7 @@ class Vote:
 
 
 def opening_statement(context: int, members: Sequence[int]) -> Statement:
-    """Statement 0 of a context, which the contract makes itself from the first member list. Raises AnchorRefusal."""
+    """Statement 0, which the contract makes itself from the first member list. Raises AnchorRefusal."""
     listed = members_hash(members)
     return Statement(
         context=context, k=0, prev=0, members=listed, next_members=listed, consent_root=0,
@@ -94,7 +94,7 @@ def context_hash(founder_key: int, genesis_digest: bytes) -> Felt:
 
 
 def detail_hash(detail: bytes) -> Felt:
-    """`Statement.detail` from the 32-byte BLAKE2b of (cut, membership_root, state_root, key_id, policy_hash)."""
+    """`Statement.detail` from the BLAKE2b-256 of (cut, membership_root, state_root, key_id, policy_hash)."""
     return tagged_hash("MEDSYNC_DETAIL_1", split_digest(detail))
 
 
@@ -158,7 +158,7 @@ def verify_votes(digest: int, members: Sequence[int], votes: Sequence[Vote]) -> 
 
 
 def verify_each(digest: int, members: Sequence[int], votes: Sequence[Vote]) -> None:
-    """As `verify_votes`, however many there are. Checks in the contract's order, so that the reasons agree."""
+    """As `verify_votes`, however many there are. In the contract's order, so that the reasons agree."""
     next_index = 0
     for vote in votes:
         require(vote.index < len(members), Reason.UNKNOWN_SIGNER)

@@ -36,7 +36,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendProof:
-    """Peaks of the old log, highest first, and the nodes that lead to the new one (`log.Log.append_proof`)."""
+    """Peaks of the old log, highest first, and the nodes up to the new one (`log.Log.append_proof`)."""
 
     old_peaks: tuple[int, ...]
     nodes: tuple[int, ...]
@@ -85,8 +85,8 @@ def check_recovery(
 ) -> Felt:
     """The digest that `propose_recovery` would note. Raises AnchorRefusal.
 
-    A recovery changes the list and nothing else; a checkpoint must enlarge the log. So no vote for one can ever
-    be counted for the other, though both sign a statement's digest.
+    A recovery changes the list and nothing else; a checkpoint must enlarge the log. So no vote for one can
+    ever be counted for the other, though both sign a statement's digest.
     """
     require(following.k == head.k + 1, Reason.K_NOT_NEXT)
     _check_step(anchor, head, following, members)
