@@ -1,0 +1,220 @@
+"""Who may write what: one table for code, docs and tests (PROTOCOL §1, §3.5), and what of a directive it leaves.
+
+Signatures were verified before (`directive.py`); matching rules to requests comes after (`decision.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from medsync_protocol.directive import Directive, Revocation
+from medsync_protocol.ids import ChainId, DirectiveId, MemberId, OpId
+from medsync_protocol.kinds import Verdict
+from medsync_protocol.rule import ActorKind, Effect
+from medsync_protocol.subject import Standing
+
+MAX_CARRY_MS: Final = 30 * 24 * 3_600_000
+"""A grant first carried later than this after signing is refused (PROTOCOL §7)."""
+MAX_EARLY_MS: Final = 24 * 3_600_000
+"""…and so is one signed further in its carrier's future than clocks can differ."""
+
+
+class Source(Enum):
+    """In what quality a document reached the record."""
+
+    PATIENT = "a patient key of the record"
+    DELEGATE = "a delegate key of the record"
+    CUSTODIAN = "a custodian that signed and carried it itself"
+    MEMBER = "any other member that carried it"
+    CONTESTED = "a member whose operation is void"
+    NOBODY = "no member at all"
+
+
+class Act(Enum):
+    """What a document may do."""
+
+    GRANT = "permit something"
+    DENY = "deny something"
+    TAKE_BACK = "take back what another directive permits"
+    LIFT_OWN = "lift a denial that the same key signed"
+    LIFT_SIGNED = "lift a denial signed by a patient key"
+    LIFT_ATTESTED = "lift a denial that a member attested, or that is contested"
+
+
+_EVERY_MEMBER = frozenset(
+    {Source.PATIENT, Source.DELEGATE, Source.CUSTODIAN, Source.MEMBER, Source.CONTESTED}
+)
+
+WHO_MAY: Final[Mapping[Act, frozenset[Source]]] = {
+    Act.GRANT: frozenset({Source.PATIENT, Source.DELEGATE, Source.CUSTODIAN}),
+    Act.DENY: _EVERY_MEMBER,
+    Act.TAKE_BACK: _EVERY_MEMBER,
+    Act.LIFT_OWN: frozenset({Source.PATIENT, Source.DELEGATE, Source.CUSTODIAN, Source.MEMBER}),
+    Act.LIFT_SIGNED: frozenset({Source.PATIENT}),
+    Act.LIFT_ATTESTED: frozenset({Source.PATIENT, Source.CUSTODIAN}),
+}
+"""The table. A grant by a custodian counts only if that custodian is not its only recipient."""
+
+AUTHOR_WAS_MEMBER: Final = frozenset(
+    {Verdict.VOID_AFTER_CUT_OFF, Verdict.VOID_CONCURRENT_REMOVAL, Verdict.VOID_KEY, Verdict.VOID_FORK}
+)
+"""Void, yet by someone who was a member: what such an operation denies stays in force as contested (§3.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """An operation's entry that holds a document."""
+
+    op_id: OpId
+    index: int
+    author: MemberId
+    chain: ChainId
+    seq: int
+    hlc: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class HeldDirective:
+    """A directive with everything that carries it."""
+
+    id: DirectiveId
+    directive: Directive
+    carriers: tuple[Carrier, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRevocation:
+    """A revocation with everything that carries it."""
+
+    id: bytes
+    revocation: Revocation
+    carriers: tuple[Carrier, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """A directive as far as it counts. `reason` says why its permits don't, for people."""
+
+    id: DirectiveId
+    directive: Directive
+    permits: bool
+    denies: bool
+    contested: bool
+    reason: str
+
+
+def source_of(standing: Standing, signer: bytes, carriers: Iterable[Carrier]) -> Source:
+    """In what quality a document by `signer` stands. A record's keys count whoever carries them (§3.5)."""
+    if signer in standing.patient_keys:
+        return Source.PATIENT
+    if signer in standing.delegate_keys:
+        return Source.DELEGATE
+    held = list(carriers)
+    effective = [one for one in held if one.verdict.effective]
+    if any(one.author == signer and signer in standing.custodians for one in effective):
+        return Source.CUSTODIAN
+    if effective:
+        return Source.MEMBER
+    return Source.CONTESTED if any(one.verdict in AUTHOR_WAS_MEMBER for one in held) else Source.NOBODY
+
+
+def counted(
+    standing: Standing, directives: Sequence[HeldDirective], revocations: Sequence[HeldRevocation]
+) -> tuple[Counted, ...]:
+    """What of a subject's directives counts, ascending by id. Expiry is the decision's business."""
+    sources = {one.id: source_of(standing, one.directive.signer, one.carriers) for one in directives}
+    grants = {one.id: _grant_refused(one, sources[one.id]) for one in directives}
+    taken: dict[DirectiveId, str] = {}
+    lifted: set[DirectiveId] = set()
+    by_id = {one.id: one for one in directives}
+    for held in revocations:
+        source = source_of(standing, held.revocation.signer, held.carriers)
+        for target in _targets(held.revocation, directives):
+            if target in by_id:
+                _strike(
+                    source, held.revocation.signer, by_id[target], sources[target], "revoked", taken, lifted
+                )
+    for one in directives:
+        may_lift = not (one.directive.permits and grants[one.id])
+        for target in one.directive.supersedes:
+            if target in by_id and target != one.id:
+                gone = lifted if may_lift else set()
+                _strike(sources[one.id], one.directive.signer, by_id[target], sources[target], "superseded", taken, gone)  # fmt: skip
+    found = (_count(one, sources[one.id], grants[one.id], taken, lifted) for one in directives)
+    return tuple(sorted((one for one in found if one is not None), key=lambda one: one.id))
+
+
+def _targets(revocation: Revocation, directives: Iterable[HeldDirective]) -> set[DirectiveId]:
+    named = set(revocation.targets)
+    if revocation.series:
+        named |= {
+            one.id
+            for one in directives
+            if one.directive.signer == revocation.series and one.directive.number <= revocation.all_before
+        }
+    return named
+
+
+def _strike(
+    source: Source, signer: bytes, target: HeldDirective, by: Source, why: str,
+    taken: dict[DirectiveId, str], lifted: set[DirectiveId],
+) -> None:  # fmt: skip
+    """Take back what the target permits, and lift what it denies where the signer may."""
+    if source in WHO_MAY[Act.TAKE_BACK]:
+        if why == "revoked" or target.id not in taken:
+            taken[target.id] = why
+        if _may_lift(source, signer, target, by):
+            lifted.add(target.id)
+
+
+def _may_lift(source: Source, signer: bytes, target: HeldDirective, by: Source) -> bool:
+    if signer == target.directive.signer and source in WHO_MAY[Act.LIFT_OWN]:
+        return True
+    signed = by in (Source.PATIENT, Source.DELEGATE)
+    return source in WHO_MAY[Act.LIFT_SIGNED if signed else Act.LIFT_ATTESTED]
+
+
+def _grant_refused(held: HeldDirective, source: Source) -> str:
+    """Why a directive's permits don't count; empty when they do."""
+    directive = held.directive
+    if source not in WHO_MAY[Act.GRANT]:
+        return f"signed by {source.value}: no grant"
+    if source is Source.CUSTODIAN and _only_recipient(directive) == directive.signer:
+        return "attested by its only recipient"
+    first = min(one.hlc >> 16 for one in held.carriers)
+    if not -MAX_EARLY_MS <= first - directive.signed_at <= MAX_CARRY_MS:
+        return "first carried more than 30 days after it was signed"
+    return ""
+
+
+def _only_recipient(directive: Directive) -> bytes | None:
+    """The one member that all permits name; None when others may receive too."""
+    if directive.base is Effect.PERMIT:
+        return None
+    members: set[bytes] = set()
+    for rule in directive.rules:
+        permits = (rule,) if rule.effect is Effect.PERMIT else rule.exceptions or ()
+        for permit in permits:
+            actors = permit.actors if permit.actors is not None else rule.actors
+            if actors is None or any(actor.kind is not ActorKind.ORGANISATION for actor in actors):
+                return None
+            members |= {actor.path[0] for actor in actors}
+    return members.pop() if len(members) == 1 else None
+
+
+def _count(
+    held: HeldDirective, source: Source, refused: str, taken: Mapping[DirectiveId, str], lifted: set[DirectiveId]
+) -> Counted | None:  # fmt: skip
+    reason = taken.get(held.id, "") or (refused if held.directive.permits else "")
+    denies = held.directive.denies and source in WHO_MAY[Act.DENY] and held.id not in lifted
+    permits = held.directive.permits and not reason
+    if not permits and not denies and not reason:
+        return None
+    return Counted(
+        id=held.id, directive=held.directive, permits=permits, denies=denies,
+        contested=source is Source.CONTESTED, reason=reason,
+    )  # fmt: skip

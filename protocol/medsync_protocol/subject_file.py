@@ -1,0 +1,232 @@
+"""What a replica holds about one subject: documents by id, each with the entries that carry it.
+
+Folding entries into files and linking them is `consent.py`'s; what counts of them `authority.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from medsync_protocol.application import OpenedEntry
+from medsync_protocol.authority import Carrier, Counted, HeldDirective, HeldRevocation, counted
+from medsync_protocol.codec import unpack
+from medsync_protocol.crypto import blake2b
+from medsync_protocol.directive import (
+    decode_directive,
+    decode_revocation,
+    decode_signed,
+    directive_id,
+    open_directive,
+    open_revocation,
+    revocation_id,
+)
+from medsync_protocol.errors import Malformed
+from medsync_protocol.ids import ChainId, ContextId, DirectiveId, NetworkId, SubjectRef
+from medsync_protocol.subject import Link, Revision, Standing, decode_record, open_link, record_id, standing
+
+
+class DocumentKind(IntEnum):
+    """What a file holds."""
+
+    RECORD = 1
+    LINK = 2
+    DIRECTIVE = 3
+    REVOCATION = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A verified document: `text` is what is kept of it, `subjects` whose files it belongs in."""
+
+    kind: DocumentKind
+    id: bytes
+    text: bytes
+    subjects: tuple[SubjectRef, ...]
+    subject_key: bytes = b""
+
+
+class _Held:
+    """A document's text and its carriers by (op id, index)."""
+
+    __slots__ = ("carriers", "text")
+
+    def __init__(self, text: bytes, carriers: tuple[Carrier, ...] = ()) -> None:
+        self.text, self.carriers = text, carriers
+
+
+def read_document(
+    kind: DocumentKind, entry: OpenedEntry, network: NetworkId, context: ContextId,
+    files: Mapping[SubjectRef, SubjectFile],
+) -> Document:  # fmt: skip
+    """The document in an entry, verified; one already held is not verified again. Raises Invalid."""
+    if kind is DocumentKind.RECORD:
+        record = decode_record(entry.payload)
+        return Document(
+            kind,
+            record_id(entry.payload),
+            entry.payload,
+            (record.pseudonym(network, context),),
+            record.subject_key,
+        )
+    if entry.subject is None:
+        raise Malformed("the entry is not sealed for a subject")
+    if kind is DocumentKind.LINK:
+        link = open_link(entry.payload, network, context)
+        if link.first != entry.subject:
+            raise Malformed("the link is sealed for another subject")
+        return Document(kind, blake2b(entry.payload), entry.payload, (link.first, link.second))
+    return _read_signed(kind, entry, entry.subject, network, context, files)
+
+
+def _read_signed(
+    kind: DocumentKind, entry: OpenedEntry, subject: SubjectRef, network: NetworkId, context: ContextId,
+    files: Mapping[SubjectRef, SubjectFile],
+) -> Document:  # fmt: skip
+    held = files.get(subject)
+    named = _signed_id(kind, decode_signed(entry.payload).document)
+    if held is not None and held.text(kind, named) == entry.payload:
+        return Document(kind, named, entry.payload, (subject,))
+    opened: Any = (open_directive if kind is DocumentKind.DIRECTIVE else open_revocation)(
+        entry.payload, network, context
+    )
+    if opened[0].subject != subject:
+        raise Malformed("the document is about another subject than the entry")
+    return Document(kind, named, entry.payload, (subject,))
+
+
+def _signed_id(kind: DocumentKind, document: bytes) -> bytes:
+    return directive_id(document) if kind is DocumentKind.DIRECTIVE else revocation_id(document)
+
+
+class SubjectFile:
+    """Documents about one subject. Mutable; `below` gives a copy of its past."""
+
+    __slots__ = ("_held", "subject")
+
+    def __init__(self, subject: SubjectRef) -> None:
+        self.subject = subject
+        self._held: dict[tuple[DocumentKind, bytes], _Held] = {}
+
+    def hold(self, document: Document, carrier: Carrier) -> None:
+        """Keep a document with one entry that carries it; the entry's last verdict counts."""
+        key = (document.kind, document.id)
+        held = self._held.get(key)
+        if held is None:
+            self._held[key] = _Held(document.text, (carrier,))
+            return
+        place = (carrier.op_id, carrier.index)
+        others = [one for one in held.carriers if (one.op_id, one.index) != place]
+        held.carriers = tuple(sorted((*others, carrier), key=_place))
+        held.text = min(held.text, document.text)
+
+    def below(self, vector: Mapping[ChainId, int]) -> SubjectFile:
+        """The file as the operations below a vector (chain → next seq) made it."""
+        past = SubjectFile(self.subject)
+        for key, held in self._held.items():
+            carriers = tuple(one for one in held.carriers if one.seq < vector.get(one.chain, 0))
+            if carriers:
+                past._held[key] = _Held(held.text, carriers)
+        return past
+
+    def text(self, kind: DocumentKind, named: bytes) -> bytes | None:
+        """What is kept of a document, or None."""
+        held = self._held.get((kind, named))
+        return None if held is None else held.text
+
+    def carriers(self, kind: DocumentKind, named: bytes) -> tuple[Carrier, ...]:
+        """The entries that carry a document, in no order that means anything."""
+        held = self._held.get((kind, named))
+        return () if held is None else held.carriers
+
+    def _of(self, kind: DocumentKind) -> Iterable[tuple[bytes, _Held]]:
+        return ((named, held) for (k, named), held in self._held.items() if k is kind)
+
+    def standing(self, final: Mapping[ChainId, int]) -> Standing | None:
+        """The record as its effective revisions have it."""
+        revisions = [
+            Revision(
+                named, decode_record(held.text), one.author, one.verdict.effective, _is_final(one, final)
+            )
+            for named, held in self._of(DocumentKind.RECORD)
+            for one in held.carriers
+        ]
+        return standing(self.subject, revisions)
+
+    def counted(self, final: Mapping[ChainId, int]) -> tuple[Counted, ...]:
+        """What of this pseudonym's directives counts; nothing without a record."""
+        record = self.standing(final)
+        if record is None:
+            return ()
+        directives = [
+            HeldDirective(
+                DirectiveId(named), decode_directive(decode_signed(held.text).document), held.carriers
+            )
+            for named, held in self._of(DocumentKind.DIRECTIVE)
+        ]
+        revocations = [
+            HeldRevocation(named, decode_revocation(decode_signed(held.text).document), held.carriers)
+            for named, held in self._of(DocumentKind.REVOCATION)
+        ]
+        return counted(record, directives, revocations)
+
+    def next_number(self, signer: bytes) -> int:
+        """Above every number of the key's directives held, and every one that was taken back in advance."""
+        highest = 0
+        for _, held in self._of(DocumentKind.DIRECTIVE):
+            directive = decode_directive(decode_signed(held.text).document)
+            if directive.signer == signer:
+                highest = max(highest, directive.number)
+        for _, held in self._of(DocumentKind.REVOCATION):
+            revocation = decode_revocation(decode_signed(held.text).document)
+            if revocation.series == signer:
+                highest = max(highest, revocation.all_before)
+        return highest + 1
+
+    def linked(self, standings: Mapping[SubjectRef, Standing | None]) -> dict[SubjectRef, int]:
+        """Linked pseudonym → how many of the two sides vouch for the link (0, 1 or 2)."""
+        vouched: dict[SubjectRef, set[SubjectRef]] = {}
+        for _, held in self._of(DocumentKind.LINK):
+            link = _read_link(held.text)
+            other = link.second if link.first == self.subject else link.first
+            for side in (link.first, link.second):
+                if any(_vouches(standings.get(side), link, one) for one in held.carriers):
+                    vouched.setdefault(other, set()).add(side)
+        return {other: len(sides) for other, sides in vouched.items()}
+
+    def fields(self) -> list[Any]:
+        """For the digest: everything held, in an order of its own."""
+        return [
+            self.subject,
+            [
+                [kind, named, [[*_place(one), one.author, one.chain, one.seq, one.hlc, one.verdict] for one in held.carriers]]
+                for (kind, named), held in sorted(self._held.items(), key=lambda item: item[0])
+            ],
+        ]  # fmt: skip
+
+
+def _place(carrier: Carrier) -> tuple[bytes, int]:
+    return carrier.op_id, carrier.index
+
+
+def _is_final(carrier: Carrier, final: Mapping[ChainId, int]) -> bool:
+    return carrier.seq < final.get(carrier.chain, 0)
+
+
+def _read_link(payload: bytes) -> Link:
+    """A link that was verified when it came."""
+    _, network, context, first, second, signer, signature = unpack(payload)
+    return Link(
+        network=network, context=context, first=first, second=second, signer=signer, signature=signature
+    )
+
+
+def _vouches(record: Standing | None, link: Link, carrier: Carrier) -> bool:
+    """A side vouches by a patient key of its record, or by one of its custodians in an effective operation."""
+    if record is None:
+        return False
+    if link.signer:
+        return link.signer in record.patient_keys
+    return carrier.verdict.effective and carrier.author in record.custodians
