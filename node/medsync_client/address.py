@@ -1,0 +1,36 @@
+"""Where a node's API is: a unix socket in its home, or an HTTP address with a bearer token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+API_SOCKET: Final = "api.sock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """One of `socket` and `url` is set. `token` goes with `url`; a socket's own permissions guard it."""
+
+    socket: Path | None = None
+    url: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+    @staticmethod
+    def of_home(home: Path) -> Address:
+        """The socket of the daemon that runs on this home."""
+        return Address(socket=home / API_SOCKET)
+
+    @property
+    def base_url(self) -> str:
+        """What request paths are appended to."""
+        return self.url.rstrip("/") if self.url is not None else "http://node"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The bearer token, where there is one."""
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
+    def __str__(self) -> str:
+        return str(self.socket) if self.socket is not None else self.base_url

@@ -1,0 +1,125 @@
+"""The client for code without an event loop: scripts, notebooks, the command line.
+
+`client.py` has the same for trio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Generic, ParamSpec, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from medsync_client import accesses as _accesses
+from medsync_client import audit as _audit
+from medsync_client import checkpoints as _checkpoints
+from medsync_client import consents as _consents
+from medsync_client import contexts as _contexts
+from medsync_client import members as _members
+from medsync_client import status as _status
+from medsync_client import subjects as _subjects
+from medsync_client.address import Address
+from medsync_client.calls import PATIENT, Call, read_problem
+from medsync_client.errors import unreachable
+
+P = ParamSpec("P")
+T = TypeVar("T", bound=BaseModel)
+
+
+class _Blocking(Generic[P, T]):
+    """A method of `BlockingClient` made from the function that builds its call."""
+
+    def __init__(self, build: Callable[P, Call[T]]) -> None:
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    def __get__(self, client: BlockingClient, owner: object = None) -> Callable[P, T]:
+        def method(*args: P.args, **kwargs: P.kwargs) -> T:
+            return client.send(self._build(*args, **kwargs))
+
+        return method
+
+
+class BlockingClient:
+    """Blocking calls. `with BlockingClient(address) as client: client.status()`."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        socket = None if address.socket is None else str(address.socket)
+        self._http = httpx.Client(
+            base_url=address.base_url, headers=address.headers, trust_env=False,
+            transport=httpx.HTTPTransport(uds=socket) if socket is not None else None,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def send(self, call: Call[T]) -> T:
+        """Send any call. Raises ClientError."""
+        try:
+            response = self._http.request(
+                call.method, call.path, content=call.content(), params=call.parameters(),
+                timeout=call.timeout, headers={"Content-Type": "application/json"},
+            )  # fmt: skip
+        except httpx.HTTPError as error:
+            raise unreachable(self.address, timed_out=isinstance(error, httpx.ReadTimeout)) from error
+        return call.read(response.status_code, response.content)
+
+    @contextmanager
+    def export(self, context: str) -> Iterator[Iterator[str]]:
+        """The audit export of a context, line by line."""
+        try:
+            with self._http.stream("GET", _audit.export_path(context), timeout=PATIENT) as response:
+                if response.status_code >= 400:
+                    raise read_problem(response.status_code, response.read())
+                yield response.iter_lines()
+        except httpx.HTTPError as error:
+            raise unreachable(self.address, timed_out=isinstance(error, httpx.ReadTimeout)) from error
+
+    status = _Blocking(_status.status)
+    ready = _Blocking(_status.ready)
+    create_network = _Blocking(_members.create_network)
+    network = _Blocking(_members.network)
+    invite = _Blocking(_members.invite)
+    join = _Blocking(_members.join)
+    members = _Blocking(_members.members)
+    remove_member = _Blocking(_members.remove_member)
+    set_role = _Blocking(_members.set_role)
+    create_context = _Blocking(_contexts.create_context)
+    contexts = _Blocking(_contexts.contexts)
+    context = _Blocking(_contexts.context)
+    context_members = _Blocking(_contexts.context_members)
+    admit = _Blocking(_contexts.admit)
+    remove_from_context = _Blocking(_contexts.remove_from_context)
+    set_context_role = _Blocking(_contexts.set_context_role)
+    leave = _Blocking(_contexts.leave)
+    rotate = _Blocking(_contexts.rotate)
+    voters = _Blocking(_contexts.voters)
+    vote_voters = _Blocking(_contexts.vote_voters)
+    enrol_subject = _Blocking(_subjects.enrol_subject)
+    subject = _Blocking(_subjects.subject)
+    link_subject = _Blocking(_subjects.link_subject)
+    change_keys = _Blocking(_subjects.change_keys)
+    grant = _Blocking(_consents.grant)
+    revoke = _Blocking(_consents.revoke)
+    consents = _Blocking(_consents.consents)
+    consent = _Blocking(_consents.consent)
+    verify_consent = _Blocking(_consents.verify_consent)
+    request_access = _Blocking(_accesses.request_access)
+    append_accesses = _Blocking(_accesses.append_accesses)
+    accesses = _Blocking(_accesses.accesses)
+    checkpoints = _Blocking(_checkpoints.checkpoints)
+    certificate = _Blocking(_checkpoints.certificate)
+    propose = _Blocking(_checkpoints.propose)
+    chain = _Blocking(_checkpoints.chain)
+    register_chain = _Blocking(_checkpoints.register_chain)
+    opening = _Blocking(_checkpoints.opening)
+    verify_audit = _Blocking(_audit.verify_audit)

@@ -1,0 +1,156 @@
+"""The client for trio: one method for each call. `blocking.py` has the same for code without an event loop.
+
+What a call sends and answers stands beside its noun; failures are `errors.py`'s.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Final, Generic, ParamSpec, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from medsync_client import accesses as _accesses
+from medsync_client import audit as _audit
+from medsync_client import checkpoints as _checkpoints
+from medsync_client import consents as _consents
+from medsync_client import contexts as _contexts
+from medsync_client import members as _members
+from medsync_client import status as _status
+from medsync_client import subjects as _subjects
+from medsync_client.address import Address
+from medsync_client.calls import PROMPT, Call, read_problem
+from medsync_client.errors import NodeFault, unreachable
+
+P = ParamSpec("P")
+T = TypeVar("T", bound=BaseModel)
+
+# An event stream is silent as long as nothing happens.
+_NO_READ_LIMIT: Final = httpx.Timeout(PROMPT, read=None)
+
+
+class _Awaited(Generic[P, T]):
+    """A method of `Client` made from the function that builds its call."""
+
+    def __init__(self, build: Callable[P, Call[T]]) -> None:
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    def __get__(self, client: Client, owner: object = None) -> Callable[P, Awaitable[T]]:
+        def method(*args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+            return client.send(self._build(*args, **kwargs))
+
+        return method
+
+
+class Client:
+    """Calls from trio. `async with Client(address) as client: await client.status()`."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        socket = None if address.socket is None else str(address.socket)
+        self._http = httpx.AsyncClient(
+            base_url=address.base_url, headers=address.headers, trust_env=False,
+            transport=httpx.AsyncHTTPTransport(uds=socket) if socket is not None else None,
+        )  # fmt: skip
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def send(self, call: Call[T]) -> T:
+        """Send any call. Raises ClientError."""
+        try:
+            response = await self._http.request(
+                call.method, call.path, content=call.content(), params=call.parameters(),
+                timeout=call.timeout, headers={"Content-Type": "application/json"},
+            )  # fmt: skip
+        except httpx.HTTPError as error:
+            raise unreachable(self.address, timed_out=isinstance(error, httpx.ReadTimeout)) from error
+        return call.read(response.status_code, response.content)
+
+    @asynccontextmanager
+    async def export(self, context: str) -> AsyncIterator[AsyncIterator[str]]:
+        """The audit export of a context, line by line."""
+        async with self._stream(_audit.export_path(context)) as lines:
+            yield lines
+
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """What happens at the node from now on, as it happens."""
+        async with self._stream("/v1/events") as lines:
+            yield _events(lines)
+
+    @asynccontextmanager
+    async def _stream(self, path: str) -> AsyncIterator[AsyncIterator[str]]:
+        try:
+            async with self._http.stream("GET", path, timeout=_NO_READ_LIMIT) as response:
+                if response.status_code >= 400:
+                    raise read_problem(response.status_code, await response.aread())
+                yield response.aiter_lines()
+        except httpx.HTTPError as error:
+            raise unreachable(self.address, timed_out=isinstance(error, httpx.ReadTimeout)) from error
+
+    status = _Awaited(_status.status)
+    ready = _Awaited(_status.ready)
+    create_network = _Awaited(_members.create_network)
+    network = _Awaited(_members.network)
+    invite = _Awaited(_members.invite)
+    join = _Awaited(_members.join)
+    members = _Awaited(_members.members)
+    remove_member = _Awaited(_members.remove_member)
+    set_role = _Awaited(_members.set_role)
+    create_context = _Awaited(_contexts.create_context)
+    contexts = _Awaited(_contexts.contexts)
+    context = _Awaited(_contexts.context)
+    context_members = _Awaited(_contexts.context_members)
+    admit = _Awaited(_contexts.admit)
+    remove_from_context = _Awaited(_contexts.remove_from_context)
+    set_context_role = _Awaited(_contexts.set_context_role)
+    leave = _Awaited(_contexts.leave)
+    rotate = _Awaited(_contexts.rotate)
+    voters = _Awaited(_contexts.voters)
+    vote_voters = _Awaited(_contexts.vote_voters)
+    enrol_subject = _Awaited(_subjects.enrol_subject)
+    subject = _Awaited(_subjects.subject)
+    link_subject = _Awaited(_subjects.link_subject)
+    change_keys = _Awaited(_subjects.change_keys)
+    grant = _Awaited(_consents.grant)
+    revoke = _Awaited(_consents.revoke)
+    consents = _Awaited(_consents.consents)
+    consent = _Awaited(_consents.consent)
+    verify_consent = _Awaited(_consents.verify_consent)
+    request_access = _Awaited(_accesses.request_access)
+    append_accesses = _Awaited(_accesses.append_accesses)
+    accesses = _Awaited(_accesses.accesses)
+    checkpoints = _Awaited(_checkpoints.checkpoints)
+    certificate = _Awaited(_checkpoints.certificate)
+    propose = _Awaited(_checkpoints.propose)
+    chain = _Awaited(_checkpoints.chain)
+    register_chain = _Awaited(_checkpoints.register_chain)
+    opening = _Awaited(_checkpoints.opening)
+    verify_audit = _Awaited(_audit.verify_audit)
+
+
+async def _events(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
+    async for line in lines:
+        if line.startswith("data:"):
+            yield _event(line)
+
+
+def _event(line: str) -> dict[str, Any]:
+    try:
+        event: dict[str, Any] = json.loads(line.removeprefix("data:"))
+    except ValueError as error:
+        raise NodeFault(
+            "an event that is no JSON", code="unreadable_answer", advice="see the node's log"
+        ) from error
+    return event
