@@ -118,7 +118,11 @@ def directive(
 
 
 def revocation(
-    *targets: DirectiveId, signer: str = "ann", series: str = "", all_before: int = 0, subject: SubjectRef = ANN
+    *targets: DirectiveId,
+    signer: str = "ann",
+    series: str = "",
+    all_before: int = 0,
+    subject: SubjectRef = ANN,
 ) -> Signed:
     """A signed revocation."""
     document = Revocation(
@@ -152,7 +156,12 @@ def deny(**dimensions: Any) -> Rule:
 
 def request(**changes: Any) -> Request:
     """The lab asks for one patient's data for research."""
-    fields: dict[str, Any] = {"purposes": ("HRESCH",), "action": "disclose", "time": NOW, "salt": salt("request")}
+    fields: dict[str, Any] = {
+        "purposes": ("HRESCH",),
+        "action": "disclose",
+        "time": NOW,
+        "salt": salt("request"),
+    }
     subject = changes.pop("subject", ANN)
     requester = changes.pop("requester", LAB)
     return make_request(NETWORK, CONTEXT, subject, requester, **{**fields, **changes})
@@ -212,7 +221,9 @@ class World:
         """Carry a directive."""
         return self.add(directive_draft(signed, RECORD.subject_key), carrier, verdict, **more)
 
-    def revoke(self, signed: Signed, carrier: str = "mercy", verdict: Verdict = Verdict.EFFECTIVE) -> OpenedEntry:
+    def revoke(
+        self, signed: Signed, carrier: str = "mercy", verdict: Verdict = Verdict.EFFECTIVE
+    ) -> OpenedEntry:
         """Carry a revocation."""
         return self.add(revocation_draft(signed, RECORD.subject_key), carrier, verdict)
 
@@ -220,7 +231,9 @@ class World:
         """Carry a link."""
         return self.add(link_draft(link), carrier)
 
-    def heartbeat(self, name: str, *, at: int | None = None, vector: dict[ChainId, int] | None = None) -> Heartbeat:
+    def heartbeat(
+        self, name: str, *, at: int | None = None, vector: dict[ChainId, int] | None = None
+    ) -> Heartbeat:
         """A home's heartbeat, by default of now and of everything held."""
         return make_heartbeat(
             NETWORK,

@@ -12,6 +12,7 @@ from medsync_protocol.decision import ConsentSettings, ImplicitRule, Reason
 from medsync_protocol.directive import Signed
 from medsync_protocol.ids import Instant
 from medsync_protocol.rule import Effect, Period, Rule, group_actor, member_actor
+
 from tests.consent_world import CITY, DAY, LAB, NOW, World, deny, directive, named, permit, request
 
 LAB_ACTOR, CITY_ACTOR = member_actor(LAB), member_actor(CITY)
@@ -158,7 +159,9 @@ def test_without_directives_the_implicit_rule_answers(
 
 def test_a_decision_names_its_rules_and_obligations() -> None:
     world = World.enrolled()
-    signed = directive(permit(purposes=("TREAT",)), permit(obligations=("delete-after-use", "no-reidentification")))
+    signed = directive(
+        permit(purposes=("TREAT",)), permit(obligations=("delete-after-use", "no-reidentification"))
+    )
     world.direct(signed)
     decision = world.ask()
     assert decision.rules == ((named(signed), 1, None),)
@@ -173,7 +176,10 @@ def test_an_unknown_subject_is_indeterminate() -> None:
 
 def test_freshness_ages_follow_the_purpose_class() -> None:
     settings = ConsentSettings()
-    minutes = {code: settings.age_for((code,)) // 60_000 for code in ("TREAT", "HPAYMT", "HOPERAT", "HRESCH", "HMARKT")}
+    minutes = {
+        code: settings.age_for((code,)) // 60_000
+        for code in ("TREAT", "HPAYMT", "HOPERAT", "HRESCH", "HMARKT")
+    }
     assert minutes == {"TREAT": 15, "HPAYMT": 60, "HOPERAT": 60, "HRESCH": 5, "HMARKT": 5}
     assert settings.age_for(("TREAT", "HRESCH")) == settings.age_for(("PurposeOfUse",)) == 5 * 60_000
     assert settings.age_for(("CLINTRCH",)) == 5 * 60_000
