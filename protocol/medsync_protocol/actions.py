@@ -142,6 +142,7 @@ class Leave:
 class VoterKey:
     """The author's Stark key in this context, with its own signature over (context, member)."""
 
+    member: MemberId
     key: int
     r: int
     s: int
@@ -159,6 +160,7 @@ class Ballot:
 class DeviceAdd:
     """Another device of the author."""
 
+    member: MemberId
     device: DeviceId
     certificate: bytes
 
@@ -239,11 +241,11 @@ def encode_action(action: Action) -> tuple[OpKind, bytes]:
         case Leave() as leave:
             return OpKind.LEAVE, pack([leave.cut_off])
         case VoterKey() as v:
-            return OpKind.VOTER_KEY, pack([_felt(v.key), _felt(v.r), _felt(v.s)])
+            return OpKind.VOTER_KEY, pack([v.member, _felt(v.key), _felt(v.r), _felt(v.s)])
         case Ballot() as b:
             return OpKind.VOTE, pack([b.base, [(member, _felt(key)) for member, key in b.voters]])
         case DeviceAdd() as d:
-            return OpKind.DEVICE_ADD, pack([d.device, d.certificate])
+            return OpKind.DEVICE_ADD, pack([d.member, d.device, d.certificate])
         case DeviceRevoke() as d:
             return OpKind.DEVICE_REVOKE, pack([d.device, d.cut_off])
         case Merge():
@@ -312,13 +314,19 @@ def _parse_ballot(value: Any) -> Ballot:
 
 
 def _parse_voter_key(value: Any) -> VoterKey:
-    key, r, s = want_array(value, 3)
-    return VoterKey(key=_want_felt(key), r=_want_felt(r), s=_want_felt(s))
+    member, key, r, s = want_array(value, 4)
+    return VoterKey(
+        member=MemberId(want_bytes(member, 32)), key=_want_felt(key), r=_want_felt(r), s=_want_felt(s)
+    )
 
 
 def _parse_device_add(value: Any) -> DeviceAdd:
-    device, certificate = want_array(value, 2)
-    return DeviceAdd(device=DeviceId(want_bytes(device, 32)), certificate=want_bytes(certificate, 64))
+    member, device, certificate = want_array(value, 3)
+    return DeviceAdd(
+        member=MemberId(want_bytes(member, 32)),
+        device=DeviceId(want_bytes(device, 32)),
+        certificate=want_bytes(certificate, 64),
+    )
 
 
 def _parse_device_revoke(value: Any) -> DeviceRevoke:

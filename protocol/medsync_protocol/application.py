@@ -59,6 +59,8 @@ class Application(Protocol):
     """Folds entries into state. Must be a function of the *set* of (entry, verdict), in any order, with repeats."""
 
     name: str
+    indexed: frozenset[int]
+    """Entry kinds that are not held in memory: the journal indexes them by subject, newest first."""
 
     def fold(self, entry: OpenedEntry, verdict: Verdict) -> None:
         """Take the entry under its verdict. The same entry comes again when its verdict changes: the last counts.

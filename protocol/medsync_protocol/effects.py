@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from medsync_protocol import frames
+from medsync_protocol.frames import FrameKind
 from medsync_protocol.ids import ChainId, ContextId, DeviceId
 from medsync_protocol.journal import Record
 
@@ -29,6 +31,16 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Tell the peer that everything below `upto` of a chain is committed here; `Outbox` joins these into one frame."""
+
+    peer: DeviceId
+    context: ContextId
+    chain: ChainId
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
 class Serve:
     """Send the held operations first ≤ seq < end of a chain: read, `Engine.redacted` for the peer, paced chunks."""
 
@@ -37,6 +49,16 @@ class Serve:
     chain: ChainId
     first: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """Read this held operation again and give wire form and `offered` to `Engine.reread`: a key or a body arrived."""
+
+    context: ContextId
+    chain: ChainId
+    seq: int
+    offered: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +107,7 @@ class Notify:
     fields: tuple[tuple[str, Any], ...] = ()
 
 
-Effect = Persist | Send | Serve | Publish | Topics | Expel | Misbehaved | Dial | Notify
+Effect = Persist | Send | Acknowledge | Serve | Reread | Publish | Topics | Expel | Misbehaved | Dial | Notify
 
 
 class Outbox:
@@ -107,12 +129,17 @@ class Outbox:
         records: list[Record] = []
         durable = False
         release: list[Effect] = []
+        acks: dict[tuple[DeviceId, ContextId], dict[ChainId, int]] = {}
         for effects in self._waiting:
             for effect in effects:
                 if isinstance(effect, Persist):
                     records.extend(effect.records)
                     durable = durable or effect.durable
+                elif isinstance(effect, Acknowledge):
+                    acks.setdefault((effect.peer, effect.context), {})[effect.chain] = effect.upto
                 else:
                     release.append(effect)
         self._waiting = []
+        for (peer, context), upto in acks.items():
+            release.append(Send(peer, frames.encode(FrameKind.ACK, context, frames.vector_fields(upto))))
         return records, durable, release

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from medsync_protocol.actions import (
-    Action, Admit, Ballot, CutOff, DeviceAdd, DeviceRevoke, Genesis, Leave, Remove, Rotate, Rotation, SetRole,
+    Action, Admit, Ballot, CutOff, DeviceAdd, DeviceRevoke, Genesis, Leave, MemberCard, Remove, Rotate, Rotation, SetRole,
     Unreadable, VoterKey,
 )  # fmt: skip
 from medsync_protocol.codec import pack
@@ -49,9 +49,12 @@ class Removed:
     member: MemberId
     cut_off: CutOff
     left: bool = False
+    device: DeviceId | None = None  # only this device was revoked
 
     def stands(self, chain: ChainId, seq: int) -> bool:
         """True when the cut-off keeps the operation at (chain, seq)."""
+        if self.device is not None and device_of(chain) != self.device:
+            return True
         return any(named == chain and seq < upto for named, upto in self.cut_off)
 
 
@@ -61,6 +64,7 @@ class MembershipState:
 
     genesis: Genesis | None = None
     members: Mapping[MemberId, Standing] = field(default_factory=dict)
+    cards: Mapping[MemberId, MemberCard] = field(default_factory=dict)
     devices: Mapping[DeviceId, MemberId] = field(default_factory=dict)
     seniority: Mapping[MemberId, int] = field(default_factory=dict)
     removed: tuple[Removed, ...] = ()
@@ -196,6 +200,10 @@ class MembershipFold:
     def in_past(self, op_id: OpId, heads: Iterable[OpId]) -> bool:
         """Whether an author citing `heads` had seen `op_id`."""
         return bool(self._past(heads) >> self._index[op_id] & 1)
+
+    def closure(self, op_ids: Iterable[OpId]) -> list[OpId]:
+        """The operations named and all that they rest on."""
+        return [self._nodes[i].op_id for i in _bits(self._past(op_ids))]
 
     def _past(self, heads: Iterable[OpId]) -> int:
         past = 0
@@ -347,6 +355,7 @@ class _Draft:
     def __init__(self) -> None:
         self.genesis: Genesis | None = None
         self.members: dict[MemberId, Standing] = {}
+        self.cards: dict[MemberId, MemberCard] = {}
         self.devices: dict[DeviceId, MemberId] = {}
         self.seniority: dict[MemberId, int] = {}
         self.removed: list[Removed] = []
@@ -360,13 +369,12 @@ class _Draft:
         match node.action:
             case Genesis() as g:
                 self.genesis = g
-                card = g.founder
-                self._admit(node, card.member, card.device, Role.ADMIN, card.name, card.sealing_key)
+                self._admit(node, g.founder, Role.ADMIN)
                 self._key(node, author, g.rotation)
             case Admit() as a:
                 if a.invitation and self.invitations.setdefault(a.invitation, a.card.member) != a.card.member:
                     return False
-                self._admit(node, a.card.member, a.card.device, a.role, a.card.name, a.card.sealing_key)
+                self._admit(node, a.card, a.role)
                 key = self.keys.get(a.key_id)
                 if key is not None:
                     self.keys[a.key_id] = replace(key, recipients=key.recipients | {a.card.member})
@@ -377,26 +385,29 @@ class _Draft:
                 self._drop(node, author, leave.cut_off, left=True)
             case SetRole() as s if s.member in self.members:
                 self.members[s.member] = replace(self.members[s.member], role=s.role)
-            case VoterKey() as v:
+            case VoterKey() as v if v.member == author:
                 self.voter_keys[author] = v.key
             case Ballot() as b:
                 self.ballots.setdefault((b.base, b.voters), set()).add(author)
-            case DeviceAdd() as d:
+            case DeviceAdd() as d if d.member == author:
                 self.devices.setdefault(d.device, author)
             case DeviceRevoke() as d if self.devices.get(d.device) == author:
                 del self.devices[d.device]
-                self.removed.append(Removed(op_id=node.op_id, member=author, cut_off=d.cut_off, left=True))
+                self.removed.append(
+                    Removed(op_id=node.op_id, member=author, cut_off=d.cut_off, device=d.device)
+                )
             case Rotate() as r:
                 self._key(node, author, r.rotation)
         return True
 
-    def _admit(
-        self, node: _Node, member: MemberId, device: DeviceId, role: Role, name: str, sealing: bytes
-    ) -> None:
-        if member not in self.members:
-            self.members[member] = Standing(role=role, name=name, sealing_key=sealing, since=node.op_id)
-            self.seniority.setdefault(member, node.generation)
-        self.devices[device] = member
+    def _admit(self, node: _Node, card: MemberCard, role: Role) -> None:
+        if card.member not in self.members:
+            self.members[card.member] = Standing(
+                role=role, name=card.name, sealing_key=card.sealing_key, since=node.op_id
+            )
+            self.cards[card.member] = card
+            self.seniority.setdefault(card.member, node.generation)
+        self.devices[card.device] = card.member
 
     def _drop(self, node: _Node, member: MemberId, cut_off: CutOff, *, left: bool) -> None:
         self.members.pop(member, None)
@@ -411,7 +422,7 @@ class _Draft:
 
     def state(self, verdicts: Mapping[OpId, Verdict]) -> MembershipState:
         return MembershipState(
-            genesis=self.genesis, members=self.members, devices=self.devices, seniority=self.seniority,
+            genesis=self.genesis, members=self.members, cards=self.cards, devices=self.devices, seniority=self.seniority,
             removed=tuple(sorted(self.removed, key=lambda r: r.op_id)), keys=self.keys, voters=self._elect(),
             voter_keys=self.voter_keys, invitations=self.invitations, verdicts=verdicts,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,8 +16,8 @@ from medsync_protocol.application import Label
 from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_int
 from medsync_protocol.crypto import blake2b, sign, verify
 from medsync_protocol.errors import BrokenChain, Malformed
-from medsync_protocol.ids import ChainId, ContextId, KeyId, NetworkId, OpId, device_of
-from medsync_protocol.kinds import Audience, Plane
+from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, KeyId, NetworkId, OpId, device_of
+from medsync_protocol.kinds import Audience, OpKind, Plane
 
 PROTOCOL_VERSION: Final = 1
 MAX_OP_BYTES: Final = 256 * 1024  # one signature, one frame, one commit: bounds each of them
@@ -25,6 +25,7 @@ MAX_ENTRIES: Final = 4096  # the index of an entry fits 12 bits
 MAX_HEADS: Final = 8  # more: write a merge op first
 NO_OP: Final = OpId(bytes(32))
 NO_KEY: Final = KeyId(bytes(32))
+UNBORN: Final = b"\xff" * 32  # what a genesis writes where its own id would stand
 
 _DOMAIN_OP: Final = b"medsync/op/1"
 _LEAF, _NODE, _ROOT = b"\x00", b"\x01", b"\x02"
@@ -236,12 +237,6 @@ def prune(body: Body, indexes: frozenset[int]) -> bytes:
     return pack([body.nonce, items])
 
 
-def fill(held: Body, offered: Body) -> Body:
-    """`held` with every ciphertext that `offered` has of the same operation."""
-    pairs = zip(held.entries, offered.entries, strict=True)
-    return Body(held.nonce, tuple(b if a.pruned and not b.pruned else a for a, b in pairs))
-
-
 # -- whole operations -----------------------------------------------------------------------------------------
 
 
@@ -252,13 +247,22 @@ def decode(wire: bytes, *, network: NetworkId, context: ContextId) -> Operation:
     """
     header_bytes, signature, body_bytes = split(wire)
     header = decode_header(header_bytes)
-    if header.network != network or header.context != context:
-        raise BrokenChain("the operation belongs to another network or context")
+    if (header.network, header.context) != (network, context):
+        genesis = op_id_of(header_bytes)
+        if header.kind != OpKind.GENESIS or born(header, genesis) != (network, context):
+            raise BrokenChain("the operation belongs to another network or context")
     if header.seq == 0 and header.prev != NO_OP or header.seq and header.prev == NO_OP:
         raise BrokenChain("`prev` is empty exactly at seq 0")
     body = decode_body(body_bytes)
     check_body(header, body)
     return Operation(op_id_of(header_bytes), header, body, header_bytes, signature, body_bytes)
+
+
+def born(header: Header, op_id: OpId) -> tuple[NetworkId, ContextId]:
+    """The network and context that a genesis founds: each is named by the genesis that could not yet name itself."""
+    if header.context == NETWORK_CONTEXT:
+        return NetworkId(op_id), NETWORK_CONTEXT
+    return header.network, ContextId(op_id)
 
 
 def check_body(header: Header, body: Body) -> None:
@@ -288,6 +292,15 @@ def build(
         raise Malformed(f"a batch of {len(body_bytes)} bytes exceeds {MAX_OP_BYTES}: send fewer entries")
     signature = sign_header(header_bytes, device_seed)
     return Operation(op_id_of(header_bytes), complete, Body(nonce, made), header_bytes, signature, body_bytes)
+
+
+def filled(held: Operation, offered: Body) -> Operation:
+    """`held` with every ciphertext that `offered` has. Raises Malformed when it is another operation's body."""
+    check_body(held.header, offered)
+    pairs = zip(held.body.entries, offered.entries, strict=True)
+    entries = tuple(b if a.pruned and not b.pruned else a for a, b in pairs)
+    body = Body(held.body.nonce, entries)
+    return replace(held, body=body, body_bytes=prune(body, frozenset()))
 
 
 def with_entries(h: Header, root: bytes, count: int) -> Header:

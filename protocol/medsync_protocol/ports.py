@@ -118,11 +118,11 @@ class Transport(Protocol):
         ...
 
     async def drained(self, peer: DeviceId, below: int) -> None:
-        """Return when the backlog is under `below` bytes or the link is gone: how bulk serving paces itself."""
+        """Return when the backlog is under `below` bytes or the link is gone: so bulk serving paces itself."""
         ...
 
     async def ask(self, address: str, protocol: str, frame: bytes) -> bytes:
-        """One question and its answer on a guest protocol, over a connection of its own. Raises Unreachable."""
+        """One question, one answer on a guest protocol, over a connection of its own. Raises Unreachable."""
         ...
 
     def set_standing(self, standing: Callable[[DeviceId], Standing]) -> None:
@@ -138,7 +138,7 @@ class Transport(Protocol):
         ...
 
     async def expel(self, peer: DeviceId) -> None:
-        """Hand over what is queued, then close its link and keep it out. Its standing must have changed before."""
+        """Hand over what is queued, then close its link and keep it out. Change its standing before."""
         ...
 
     def publish(self, topic: bytes, frame: bytes) -> None:

@@ -47,13 +47,14 @@ class Gate:
         """From now on every connection of the swarm passes here."""
         upgrade = swarm.upgrader.upgrade_security
 
-        async def gated(raw: Any, is_initiator: bool, peer_id: ID | None = None) -> Any:
-            session = await upgrade(raw, is_initiator, peer_id)
+        async def gated(raw_conn: Any, is_initiator: bool, peer_id: ID | None = None) -> Any:
+            session = await upgrade(raw_conn, is_initiator, peer_id)
             remote = device_id(session.get_remote_peer())
             if not self._admit(remote, session, is_initiator):
                 self.refused += 1
                 await session.close()
-                raise SecurityUpgradeFailure(f"refused {short(remote) if remote else 'an unknown kind of key'}")
+                who = short(remote) if remote else "an unknown kind of key"
+                raise SecurityUpgradeFailure(f"refused {who}")
             return session
 
         swarm.upgrader.upgrade_security = gated  # type: ignore[method-assign]

@@ -58,9 +58,11 @@ class _Router(GossipSub):
 class _MembersPubsub(Pubsub):
     """Pubsub that speaks to members only and hands every message over at once."""
 
-    def __init__(self, host: IHost, hints: Hints, gate: Gate, containment: Containment) -> None:
+    def __init__(
+        self, host: IHost, router: _Router, hints: Hints, gate: Gate, containment: Containment
+    ) -> None:
         super().__init__(
-            host, _Router(), max_subscriptions_per_peer=MAX_TOPICS, max_inbound_rpc_size=2 * MAX_HINT_BYTES
+            host, router, max_subscriptions_per_peer=MAX_TOPICS, max_inbound_rpc_size=2 * MAX_HINT_BYTES
         )
         self.counter = time.time_ns()  # seconds would repeat after a restart, and the identity be mute
         self._hints = hints
@@ -74,7 +76,16 @@ class _MembersPubsub(Pubsub):
     async def _handle_new_peer(self, peer_id: ID) -> None:
         if self._is_member(peer_id):
             self.remove_from_blacklist(peer_id)  # expelled once, admitted again
+            known = set(self.topic_ids)
             await super()._handle_new_peer(peer_id)
+            self._announce_changes(peer_id, known)
+
+    def _announce_changes(self, peer_id: ID, known: set[str]) -> None:
+        """Tell a new peer of topics that changed while its stream was opening: its hello was older, or never told."""
+        if (queue := self.peer_queues.get(peer_id)) is not None:
+            for topic in known ^ set(self.topic_ids):
+                announcement, _ = self._build_announce_rpc(topic, subscribe=topic in self.topic_ids)
+                queue.push(announcement)
 
     async def stream_handler(self, stream: Any) -> None:
         if self._is_member(stream.muxed_conn.peer_id):
@@ -98,7 +109,8 @@ class Hints:
 
     def __init__(self, host: IHost, queue: EventQueue, gate: Gate, containment: Containment) -> None:
         self.dropped = 0
-        self.pubsub = _MembersPubsub(host, self, gate, containment)
+        self._router = _Router()
+        self.pubsub = _MembersPubsub(host, self._router, self, gate, containment)
         self._host = host
         self._queue = queue
         self._outgoing: deque[tuple[bytes, bytes]] = deque()
@@ -111,7 +123,7 @@ class Hints:
     async def running(self, nursery: trio.Nursery) -> AsyncIterator[None]:
         """Pubsub and its router, started, and stopped with their thread."""
         try:
-            async with background_trio_service(self.pubsub), background_trio_service(self.pubsub.router):
+            async with background_trio_service(self.pubsub), background_trio_service(self._router):
                 await self.pubsub.wait_until_ready()
                 nursery.start_soon(self._publish_paced)
                 nursery.start_soon(self._follow_topics)

@@ -6,12 +6,13 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import trio
 from libp2p import new_swarm
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.identity.identify_push.identify_push import ID_PUSH
 from libp2p.network.config import ConnectionConfig, RetryConfig
@@ -52,7 +53,7 @@ def build(device_seed: bytes) -> tuple[QuietHost, Swarm]:
     swarm = new_swarm(
         key_pair=keys,
         sec_opt={NOISE: noise},
-        muxer_opt={YAMUX: lean_yamux.LeanYamux},
+        muxer_opt={TProtocol(YAMUX): lean_yamux.LeanYamux},
         transports=[TCP()],
         retry_config=RetryConfig(max_retries=0),
         connection_config=ConnectionConfig(
@@ -73,12 +74,14 @@ def build(device_seed: bytes) -> tuple[QuietHost, Swarm]:
 
 
 @asynccontextmanager
-async def running(host: QuietHost, swarm: Swarm, listen: Sequence[str]) -> AsyncIterator[tuple[Multiaddr, ...]]:
+async def running(
+    host: QuietHost, swarm: Swarm, listen: Sequence[str]
+) -> AsyncIterator[tuple[Multiaddr, ...]]:
     """The host, listening; at the end every socket closed, whatever ended it. Raises AddressUnusable."""
     wanted = [_listenable(address) for address in listen]
     async with host.run(listen_addrs=wanted):
         try:
-            bound = tuple(swarm.get_listen_addrs()) if hasattr(swarm, "get_listen_addrs") else _bound(swarm)
+            bound = _bound(swarm)
             if len(bound) < len(wanted):
                 raise AddressUnusable(
                     f"can't listen on all of {', '.join(listen)}",
@@ -86,7 +89,8 @@ async def running(host: QuietHost, swarm: Swarm, listen: Sequence[str]) -> Async
                 )
             yield bound
         finally:
-            with trio.move_on_after(CLOSING_SECONDS, shield=True):
+            with trio.move_on_after(CLOSING_SECONDS) as scope:
+                scope.shield = True
                 async with trio.open_nursery() as nursery:
                     for connection in swarm.get_connections():
                         nursery.start_soon(connection.close)
@@ -124,7 +128,6 @@ def _quiet_logs() -> None:
     """libp2p logs per message and dropped stream; only what is critical stays. One module logs on the root logger."""
     logger = logging.getLogger("libp2p")
     logger.setLevel(logging.CRITICAL)
-    quiet: Any = logger.getChild("connection")
-    swarm_connection.logging = quiet
+    setattr(swarm_connection, "logging", logger.getChild("connection"))  # noqa: B010 - a module it imported
     for noisy in ("multiaddr", "async_service"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)

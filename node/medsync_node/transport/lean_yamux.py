@@ -26,8 +26,8 @@ from libp2p.stream_muxer.yamux.yamux import (
 
 from medsync_node.transport.noise_wire import MAX_PLAINTEXT, NoiseWire
 
-LINK_WINDOW: Final = 4 << 20  # what a peer may send on its link before we read: three chunks in flight and one more
-CREDIT_BATCH: Final = 1 << 20  # window is given back in pieces of this size: one frame per chunk, not per read
+LINK_WINDOW: Final = 4 << 20  # what a peer may send on its link before we read: four chunks
+CREDIT_BATCH: Final = 1 << 20  # window is given back in pieces this large: not a frame per read
 MAX_STREAMS: Final = 32  # per connection, open at once: a link, gossip both ways, identify, questions
 MAX_BUFFERED: Final = 4 << 20  # per connection, over all streams but the link: gossip and negotiation
 WRITE_BATCH: Final = 4 * MAX_PLAINTEXT  # encrypted and written at once; then the other tasks get a turn
@@ -123,7 +123,7 @@ class LeanYamux(Yamux):
         self._control_size = 0
         self._wake = trio.Event()
         self._room = trio.lowlevel.ParkingLot()
-        self.secured_conn = _LeanReader(self)  # what the stock loop reads from
+        self.secured_conn: Any = _LeanReader(self)  # what the stock loop reads from
 
     # channels
 
@@ -290,7 +290,7 @@ class _LeanReader:
 
 def install() -> None:
     """Make libp2p use this muxer in this process: `muxer_opt` doesn't reach the class that MuxerMultistream builds."""
-    muxer_multistream.Yamux = LeanYamux  # type: ignore[misc]
+    setattr(muxer_multistream, "Yamux", LeanYamux)  # noqa: B010 - not a name that module exports
 
 
 __all__ = ["CREDIT_BATCH", "LINK_WINDOW", "LeanYamux", "StreamChannel", "WindowExceeded", "install"]

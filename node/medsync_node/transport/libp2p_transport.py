@@ -50,7 +50,9 @@ _BROKEN: Final = (
 class Libp2pTransport:
     """One device on a real network; see ports.Transport."""
 
-    def __init__(self, host: hosts.QuietHost, swarm: Swarm, nursery: trio.Nursery, jitter: Callable[[], float]):
+    def __init__(
+        self, host: hosts.QuietHost, swarm: Swarm, nursery: trio.Nursery, jitter: Callable[[], float]
+    ) -> None:
         device = device_id(host.get_id())
         assert device is not None
         self.device: DeviceId = device
@@ -180,7 +182,8 @@ class Libp2pTransport:
         return stream
 
     async def _discard(self, connection: SwarmConn) -> None:
-        with trio.move_on_after(hosts.CLOSING_SECONDS, shield=True):
+        with trio.move_on_after(hosts.CLOSING_SECONDS) as scope:
+            scope.shield = True
             await connection.close()
 
     def _new_link(self, peer: DeviceId, stream: Any, *, outbound: bool) -> Link:
@@ -268,7 +271,7 @@ async def _serve(
     listen: Sequence[str],
     stop: trio.Event,
     *,
-    task_status: trio.TaskStatus[hosts.AddressUnusable | None],
+    task_status: Any,
 ) -> None:
     """Run the host until told to stop; reports an unusable address instead of raising it into the nursery."""
     try:

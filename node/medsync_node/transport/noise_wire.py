@@ -25,7 +25,7 @@ class NoiseWire:
 
     def __init__(self, session: Any) -> None:
         """Raises TypeError for a session that is not what libp2p 0.8.1 builds over TCP with Noise."""
-        noise = session.conn if isinstance(session, SecureSession) else None
+        noise: Any = session.conn if isinstance(session, SecureSession) else None
         raw = noise.read_writer.read_write_closer if isinstance(noise, NoiseTransportReadWriter) else None
         tcp = raw.stream if isinstance(raw, RawConnection) else None
         if noise is None or not isinstance(tcp, TrioTCPStream):
@@ -36,7 +36,7 @@ class NoiseWire:
         self._seal = state.cipher_state_encrypt.encrypt_with_ad
         self._open = state.cipher_state_decrypt.decrypt_with_ad
         self._cipher = b""
-        self._plain = session._drain(None)
+        self._plain: bytes = session._drain(None)
         self._at = 0
 
     async def take(self, size: int) -> bytes:
@@ -49,11 +49,9 @@ class NoiseWire:
 
     async def _fill(self) -> None:
         """Read once and open the Noise messages that are whole."""
-        if self._socket.fileno() < 0:
-            raise trio.ClosedResourceError("the connection was closed here")
-        await trio.lowlevel.wait_readable(self._socket)
+        await trio.lowlevel.wait_readable(self._descriptor())
         try:
-            data = os.read(self._socket.fileno(), READ_BYTES)
+            data = os.read(self._descriptor(), READ_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
@@ -86,12 +84,15 @@ class NoiseWire:
             sealed.append(message)
         rest = memoryview(b"".join(sealed))
         while rest:
-            if (descriptor := self._socket.fileno()) < 0:
-                raise trio.ClosedResourceError("the connection was closed here")
             try:
-                rest = rest[os.write(descriptor, rest) :]
+                rest = rest[os.write(self._descriptor(), rest) :]
             except BlockingIOError:
-                await trio.lowlevel.wait_writable(self._socket)
+                await trio.lowlevel.wait_writable(self._descriptor())
+
+    def _descriptor(self) -> int:
+        if (descriptor := self._socket.fileno()) < 0:
+            raise trio.ClosedResourceError("the connection was closed here")
+        return descriptor
 
     def abort(self) -> None:
         """Close the socket; whoever waits on it wakes with an error."""

@@ -12,7 +12,7 @@ from multiaddr.exceptions import Error as MultiaddrError
 from medsync_protocol.ids import DeviceId
 from medsync_protocol.ports import Unreachable
 
-_ED25519_IDENTITY: Final = bytes.fromhex("002408011220")  # identity multihash of a protobuf-wrapped Ed25519 key
+_ED25519_IDENTITY: Final = bytes.fromhex("002408011220")  # identity multihash of an Ed25519 key
 
 
 def peer_id(device: DeviceId) -> ID:

@@ -1,0 +1,9 @@
+pub mod account;
+pub mod anchor;
+pub mod consent;
+pub mod deployer;
+pub mod log;
+pub mod sample_verifier;
+pub mod statement;
+pub mod token;
+pub mod votes;

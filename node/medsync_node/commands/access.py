@@ -1,0 +1,111 @@
+"""`medsync access`: ask a custodian for a decision; read who asked for what. DENY is exit code 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from medsync_node.commands.exits import ExitCode
+from medsync_node.commands.options import ContextName, Home, Json, examples, millis, node
+from medsync_node.commands.output import moment, show, table
+
+if TYPE_CHECKING:
+    from medsync_client.accesses import AccessAnswer
+
+app = typer.Typer(no_args_is_help=True, help="Request access, and list who did.")
+
+SubjectName = Annotated[str, typer.Argument(metavar="SUBJECT", help="Pseudonym or card.")]
+HalfName = Literal["requested", "disclosed", "refused", "break-glass", "log-read"]
+
+
+@app.command(
+    epilog=examples(
+        "access request trial 51cf… --purpose HRESCH --from-custodian north",
+        "access request trial 51cf… --purpose TREAT --type Observation --json",
+    )
+)
+def request(
+    context: ContextName,
+    subject: SubjectName,
+    purpose: Annotated[list[str], typer.Option(metavar="CODE", help="HL7 purpose of use; repeatable.")],
+    custodian: Annotated[
+        str | None,
+        typer.Option("--from-custodian", metavar="MEMBER", help="Whom to ask; else one of the record."),
+    ] = None,
+    action: Annotated[str, typer.Option(help="collect, access, use, disclose or correct.")] = "access",
+    kind: Annotated[
+        list[str] | None, typer.Option("--type", metavar="CODE", help="Resource type; repeatable; else any.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="Security label of the data; repeatable.")
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="The unit of this member that asks.")] = None,
+    user: Annotated[str | None, typer.Option(help="The person who asks.")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Ask for access; only PERMIT releases. Exit code 0 on PERMIT, 3 on any other answer."""
+    from medsync_client.accesses import AccessRequest
+
+    body = AccessRequest(
+        subject=subject, custodian=custodian, purposes=tuple(purpose), action=action,
+        types=None if kind is None else tuple(kind), labels=None if label is None else tuple(label), unit=unit,
+        user=user,
+    )  # fmt: skip
+    with node(home) as client:
+        answer = client.request_access(context, body)
+    permitted = answer.answer == "PERMIT"
+    show({**answer.model_dump(mode="json"), "ok": permitted}, _lines(answer), as_json=as_json)
+    if not permitted:
+        raise typer.Exit(ExitCode.DENIED)
+
+
+def _lines(a: AccessAnswer) -> Iterator[str]:
+    yield f"{a.answer}{f': {a.reason}' if a.reason else ''}"
+    yield f"by {a.custodian[:16]} at {moment(a.time)}"
+    yield from (f"obligation: {obligation}" for obligation in a.obligations)
+    yield from (f"decided by {rule}" for rule in a.rules)
+    if a.receipt_id is not None:
+        yield f"receipt {a.receipt_id}"
+
+
+@app.command(
+    "list",
+    epilog=examples("access list trial 51cf…", "access list trial 51cf… --half refused --since 2027-01-01"),
+)
+def list_accesses(
+    context: ContextName,
+    subject: SubjectName,
+    member: Annotated[
+        str | None, typer.Option(metavar="MEMBER", help="Only where this one is a party.")
+    ] = None,
+    half: Annotated[HalfName | None, typer.Option(help="Only this half.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="Not before.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Before.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")] = 100,
+    cursor: Annotated[str | None, typer.Option(help="Go on where an earlier page ended.")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """List accesses to a subject's data, newest first. That you looked is logged as well."""
+    with node(home) as client:
+        page = client.accesses(
+            context, subject, member=member, half=half, since=millis(since), until=millis(until), cursor=cursor,
+            limit=limit,
+        )  # fmt: skip
+    rows = [
+        [
+            moment(e.time),
+            e.half,
+            e.requester_name,
+            e.custodian_name,
+            ",".join(e.purposes),
+            e.outcome,
+            e.effective,
+        ]
+        for e in page.entries
+    ]
+    lines = table(["time", "half", "requester", "custodian", "purposes", "outcome", "counts"], rows)
+    more = [] if page.next is None else [f"more with --cursor {page.next}"]
+    show(page, [*lines, *more], as_json=as_json)

@@ -1,0 +1,171 @@
+"""`medsync context`: shared records: founding, members, voters, keys, checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
+
+import typer
+from medsync_node.commands.options import ContextName, Home, Json, examples, node
+from medsync_node.commands.output import show, table
+
+if TYPE_CHECKING:
+    from medsync_client.contexts import Admission, Context, ContextDetail
+
+app = typer.Typer(no_args_is_help=True, help="Found, list and show contexts; their members, voters and keys.")
+
+RoleName = Literal["reader", "member", "admin"]
+
+
+def _admission(text: str) -> Admission:
+    from medsync_client.contexts import Admission
+
+    member, _, role = text.partition(":")
+    if role not in ("", *get_args(RoleName)):
+        raise typer.BadParameter(f"{role!r} is no role: use reader, member or admin")
+    return Admission.model_validate({"member": member, "role": role or "member"})
+
+
+def _setting(text: str) -> tuple[str, int | str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{text!r} is no setting: write NAME=VALUE")
+    return name, int(value) if value.isdecimal() else value
+
+
+@app.command(
+    epilog=examples(
+        "context create trial --member south --member lab:reader", "context create kv --application notes"
+    )
+)
+def create(
+    name: Annotated[str, typer.Argument(help="What the context is called.")],
+    member: Annotated[
+        list[str] | None, typer.Option(metavar="MEMBER[:ROLE]", help="Admit this member at once; repeatable.")
+    ] = None,
+    auditor: Annotated[
+        list[str] | None, typer.Option(metavar="MEMBER", help="May read every entry; repeatable.")
+    ] = None,
+    application: Annotated[str, typer.Option(help="What folds the context's entries.")] = "medsync",
+    policy: Annotated[str, typer.Option(help="Rules of membership.")] = "any_admin",
+    setting: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A setting of the application; repeatable.")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Found a context; this node's member is its first admin and voter."""
+    from medsync_client.contexts import ContextCreate
+
+    body = ContextCreate(
+        name=name, application=application, policy=policy, auditors=tuple(auditor or ()),
+        members=tuple(map(_admission, member or ())), settings=dict(map(_setting, setting or ())),
+    )  # fmt: skip
+    with node(home) as client:
+        made = client.create_context(body)
+    show(made, _detail(made), as_json=as_json)
+
+
+@app.command("list", epilog=examples("context list"))
+def list_contexts(home: Home = None, as_json: Json = False) -> None:
+    """List the contexts that this node holds."""
+    with node(home) as client:
+        found = client.contexts()
+    columns = ["name", "role", "members", "voters", "epoch", "operations", "accepted", "id"]
+    rows = [
+        [c.name, c.role, c.members, c.voters, c.epoch, c.operations, c.checkpoint.accepted, c.id]
+        for c in found.contexts
+    ]
+    show(found, table(columns, rows), as_json=as_json)
+
+
+@app.command("show", epilog=examples("context show trial", "context show trial --json"))
+def show_context(context: ContextName, home: Home = None, as_json: Json = False) -> None:
+    """Show a context: members, voters, key epoch, checkpoints, and its public address once registered."""
+    with node(home) as client:
+        found = client.context(context)
+    show(found, _detail(found), as_json=as_json)
+
+
+def _detail(c: ContextDetail) -> Iterator[str]:
+    yield from _head(c)
+    rows = [[m.name, m.role, m.voter, m.connected or m.me, m.id] for m in c.member_list]
+    yield from ("", *table(["member", "role", "voter", "linked", "id"], rows))
+    yield from (f"waits: {reason}" for reason in c.parked)
+
+
+def _head(c: Context) -> Iterator[str]:
+    yield f"{c.name}  {c.id}"
+    yield f"application {c.application}, policy {c.policy}, role {c.role}, key epoch {c.epoch}"
+    yield f"{c.members} members, {c.voters} voters of whom {c.quorum} sign, {c.operations} operations"
+    k = c.checkpoint
+    yield f"checkpoints: signed {k.signed}, accepted {k.accepted}, settled {k.settled}"
+    yield f"address {c.address or '- (register it: `medsync contract register`)'}"
+
+
+@app.command(epilog=examples("context admit trial lab --role reader"))
+def admit(
+    context: ContextName,
+    member: Annotated[str, typer.Argument(metavar="MEMBER", help="A member of the network.")],
+    role: Annotated[RoleName, typer.Option(help="What it may do here.")] = "member",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Admit a member of the network to a context."""
+    with node(home) as client:
+        done = client.admit(context, member, role)
+    show(done, [f"{member} is admitted as {role}", f"operation {done.op}"], as_json=as_json)
+
+
+@app.command(
+    epilog=examples("context voters trial", "context voters trial --set north --set south --set east")
+)
+def voters(
+    context: ContextName,
+    to: Annotated[
+        list[str] | None, typer.Option("--set", metavar="MEMBER", help="Vote for this list; repeatable.")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Show who signs checkpoints, or vote for another list; it changes once a quorum voted for the same."""
+    with node(home) as client:
+        if to:
+            done = client.vote_voters(context, tuple(to))
+            show(done, [f"voted for {', '.join(to)}", f"operation {done.op}"], as_json=as_json)
+            return
+        found = client.voters(context)
+    rows = [[voter.name, voter.member, voter.key] for voter in found.voters]
+    show(found, [*table(["name", "member", "key"], rows), f"quorum {found.quorum}"], as_json=as_json)
+
+
+@app.command(epilog=examples("context rotate trial"))
+def rotate(context: ContextName, home: Home = None, as_json: Json = False) -> None:
+    """Make a new epoch key."""
+    with node(home) as client:
+        done = client.rotate(context)
+    show(done, [f"rotated: operation {done.op}"], as_json=as_json)
+
+
+@app.command(epilog=examples("context leave trial"))
+def leave(context: ContextName, home: Home = None, as_json: Json = False) -> None:
+    """Leave a context with this node's member."""
+    with node(home) as client:
+        done = client.leave(context)
+    show(done, [f"left: operation {done.op}"], as_json=as_json)
+
+
+@app.command(epilog=examples("context checkpoints trial", "context checkpoints trial --propose"))
+def checkpoints(
+    context: ContextName,
+    propose: Annotated[bool, typer.Option("--propose", help="Ask for one now.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """List checkpoints, newest first."""
+    with node(home) as client:
+        if propose:
+            client.propose(context)
+        found = client.checkpoints(context)
+    rows = [[c.k, c.level, f"{c.votes}/{c.quorum}", c.log_size, c.digest] for c in found.checkpoints]
+    show(found, table(["k", "level", "votes", "log", "digest"], rows), as_json=as_json)

@@ -1,0 +1,106 @@
+"""`medsync member`: who belongs to the network, or to a context with --context, and with which role."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from medsync_node.commands.options import Home, Json, examples, node
+from medsync_node.commands.output import moment, progress, show, table
+
+if TYPE_CHECKING:
+    from medsync_client import BlockingClient
+
+app = typer.Typer(no_args_is_help=True, help="Invite, list, remove, promote and demote members.")
+
+RoleName = Literal["reader", "member", "admin"]
+MemberName = Annotated[str, typer.Argument(metavar="MEMBER", help="Name or id of the member.")]
+InContext = Annotated[
+    str | None, typer.Option("--context", metavar="CONTEXT", help="In this context; else in the network.")
+]
+
+
+@app.command(epilog=examples("member invite", "member invite --role admin --hours 2 --json"))
+def invite(
+    role: Annotated[RoleName, typer.Option(help="What the newcomer may do.")] = "member",
+    hours: Annotated[float, typer.Option(min=0.001, help="How long the invitation stands.")] = 168.0,
+    for_member: Annotated[
+        str | None,
+        typer.Option("--for", metavar="MEMBER-ID", help="Only the holder of this member key can use it."),
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Make a signed invitation that lets one member in, once."""
+    from medsync_client.members import InvitationCreate
+
+    body = InvitationCreate(role=role, seconds=max(1, int(hours * 3600)), bound_to=for_member)
+    with node(home) as client:
+        made = client.invite(body)
+    show(made, [made.token, f"role {made.role}, until {moment(made.expires)}"], as_json=as_json)
+
+
+@app.command("list", epilog=examples("member list", "member list --context trial --json"))
+def list_members(context: InContext = None, home: Home = None, as_json: Json = False) -> None:
+    """List current members."""
+    with node(home) as client:
+        found = client.members() if context is None else client.context_members(context)
+    rows = [[m.name, m.role, m.voter, m.connected or m.me, m.id] for m in found.members]
+    show(found, table(["name", "role", "voter", "linked", "member"], rows), as_json=as_json)
+
+
+@app.command(epilog=examples("member remove lab", "member remove lab --context trial"))
+def remove(member: MemberName, context: InContext = None, home: Home = None, as_json: Json = False) -> None:
+    """Remove a member; the key rotates in the same operation."""
+    with node(home) as client:
+        _warn_of_quorum(client, context, member)
+        done = (
+            client.remove_member(member) if context is None else client.remove_from_context(context, member)
+        )
+    show(done, [f"removed {member}", f"operation {done.op}"], as_json=as_json)
+
+
+def _warn_of_quorum(client: BlockingClient, context: str | None, member: str) -> None:
+    """Say beforehand what the removal does to the quorum: voters change only by vote (PROTOCOL §1)."""
+    if context is None:
+        return
+    found = client.voters(context)
+    listed = [voter for voter in found.voters if member in (voter.member, voter.name)]
+    if listed:
+        progress(
+            f"{member} is one of {len(found.voters)} voters; {found.quorum} must still sign until the voters "
+            f"vote it off: `medsync context voters {context} …`"
+        )
+
+
+@app.command(epilog=examples("member promote south", "member promote south --context trial"))
+def promote(
+    member: MemberName,
+    role: Annotated[RoleName, typer.Option(help="The role to reach.")] = "admin",
+    context: InContext = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Give a member a higher role."""
+    _change(member, role, context, home, as_json)
+
+
+@app.command(epilog=examples("member demote south --role reader --context trial"))
+def demote(
+    member: MemberName,
+    role: Annotated[RoleName, typer.Option(help="The role to fall to.")] = "member",
+    context: InContext = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Give a member a lower role."""
+    _change(member, role, context, home, as_json)
+
+
+def _change(member: str, role: Any, context: str | None, home: Any, as_json: bool) -> None:
+    with node(home) as client:
+        if context is None:
+            done = client.set_role(member, role)
+        else:
+            done = client.set_context_role(context, member, role)
+    show(done, [f"{member} is now {role}", f"operation {done.op}"], as_json=as_json)

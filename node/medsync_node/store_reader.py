@@ -1,0 +1,278 @@
+"""Reads what the journal holds: replay at start, operations to serve, access rows page by page, backup, checks."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from medsync_node.access_rows import AccessIndex
+from medsync_node.rows import FOLDS, INDEX_BITS, Damaged, kinds_mask, op_record, unpack_rows
+from medsync_protocol.codec import pack
+from medsync_protocol.crypto import unseal
+from medsync_protocol.errors import Malformed, OperatorError
+from medsync_protocol.ids import ChainId, ContextId
+from medsync_protocol.journal import OpRecord, Record, ValueRecord
+from medsync_protocol.operation import join
+
+NEWEST: Final = 2**62  # above every row id: where paging starts
+_MAX_INDEX: Final = (1 << INDEX_BITS) - 1
+_BACKUP_PAGES: Final = 1024  # pages copied at a time; between them commits go on
+_COLUMNS: Final = "seq, flags, head_crc, crc, header, signature, body"
+
+
+class JournalDamaged(OperatorError):
+    """A row failed its checksum, or a secret value does not open."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRow:
+    """Where an access entry stands: `id` is the paging cursor, `wire` its whole operation as held."""
+
+    id: int
+    wire: bytes
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes on disk and how many operations."""
+
+    operations: int
+    journal_bytes: int
+    log_bytes: int
+
+
+class StoreReader:
+    """Its own connection, one call at a time. Use through `Store.reader`."""
+
+    def __init__(self, path: Path, *, storage_key: bytes, index: AccessIndex) -> None:
+        self._path = path
+        self._storage_key = storage_key
+        self._index = index
+        self._lock = threading.Lock()
+        self._connection = _connect(path)
+        self._chains: dict[tuple[ContextId, ChainId], int] = {}
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._connection.close()
+
+    # -- start ------------------------------------------------------------------------------------------------
+
+    def replay(self) -> Iterator[Record]:
+        """Every record in commit order; bodies of data operations only where they fold, rows never.
+
+        Raises JournalDamaged.
+        """
+        connection = _connect(self._path)
+        try:
+            values = self._values(connection)
+            at, value = next(values, (NEWEST, None))
+            for number, op in self._ops(connection):
+                while value is not None and at < number:
+                    yield value
+                    at, value = next(values, (NEWEST, None))
+                yield op
+            while value is not None:
+                yield value
+                at, value = next(values, (NEWEST, None))
+        except sqlite3.DatabaseError as error:
+            raise _damaged(str(error)) from error
+        finally:
+            connection.close()
+
+    def _ops(self, connection: sqlite3.Connection) -> Iterator[tuple[int, OpRecord]]:
+        chains = {
+            n: (ContextId(context), ChainId(chain))
+            for n, context, chain in connection.execute(
+                "SELECT chains.n, contexts.id, chains.id FROM chains JOIN contexts ON context = contexts.n"
+            )
+        }
+        rows = connection.execute(
+            "SELECT id, chain, seq, flags, head_crc, crc, header, signature,"
+            f" CASE WHEN flags & {FOLDS} THEN body END FROM ops ORDER BY id"
+        )
+        for number, chain, *columns in rows:
+            yield number, _record(*chains[chain], columns)
+
+    def _values(self, connection: sqlite3.Connection) -> Iterator[tuple[int, ValueRecord]]:
+        rows = connection.execute(
+            "SELECT at, name, context, key, secret, value FROM named_values ORDER BY at"
+        )
+        for at, name, context, key, secret, value in rows:
+            if secret:
+                value = self._unseal(name, context, key, value)
+            yield at, ValueRecord(name, ContextId(context), key, value, bool(secret))
+
+    def _unseal(self, name: str, context: bytes, key: bytes, value: bytes) -> bytes:
+        try:
+            return unseal(self._storage_key, value, secret_place(name, context, key))
+        except Malformed as error:
+            raise JournalDamaged(
+                f"a secret value of the table {name!r} does not open under this home's key",
+                advice="the key file and the journal belong to different homes, or the journal is damaged",
+            ) from error
+
+    # -- operations -------------------------------------------------------------------------------------------
+
+    def read_ops(
+        self, context: ContextId, chain: ChainId, first: int, end: int, limit_bytes: int
+    ) -> list[bytes]:
+        """Wire forms of the held first ≤ seq < end, up to `limit_bytes` together, but at least one if any is held."""
+        wires: list[bytes] = []
+        size = 0
+        with self._lock:
+            number = self._chain(context, chain)
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM ops WHERE chain = ? AND seq >= ? AND seq < ? ORDER BY seq",
+                (number, first, end),
+            )
+            for columns in rows:
+                wire = _wire(_record(context, chain, columns))
+                size += len(wire)
+                if wires and size > limit_bytes:
+                    break
+                wires.append(wire)
+        return wires
+
+    def read_op(self, context: ContextId, chain: ChainId, seq: int) -> bytes | None:
+        """Wire form of one held operation; None when it is not held."""
+        wires = self.read_ops(context, chain, seq, seq + 1, 0)
+        return wires[0] if wires else None
+
+    def _chain(self, context: ContextId, chain: ChainId) -> int:
+        number = self._chains.get((context, chain))
+        if number is None:
+            row = self._connection.execute(
+                "SELECT chains.n FROM chains JOIN contexts ON context = contexts.n WHERE contexts.id = ? AND chains.id = ?",
+                (context, chain),
+            ).fetchone()
+            if row is None:
+                return -1
+            number = self._chains[context, chain] = row[0]
+        return number
+
+    # -- access rows ------------------------------------------------------------------------------------------
+
+    def access_rows(
+        self, context: ContextId, kinds: Sequence[int], subject_tag: int | None, *, before: int = NEWEST, limit: int
+    ) -> list[AccessRow]:
+        """Entries of these kinds, newest first, with ids below `before`; of one subject, or of the whole context."""
+        with self._lock:
+            if subject_tag is None:
+                ids = self._newest_of_context(context, kinds, before, limit)
+            else:
+                ids = self._index.newest(self._connection, subject_tag, kinds, before, limit)
+            wires = {op_row: self._wire_of(op_row) for op_row in {number >> INDEX_BITS for number in ids}}
+        return [AccessRow(number, wires[number >> INDEX_BITS], number & _MAX_INDEX) for number in ids]
+
+    def _newest_of_context(
+        self, context: ContextId, kinds: Sequence[int], before: int, limit: int
+    ) -> list[int]:
+        found: list[int] = []
+        rows = self._connection.execute(
+            "SELECT id, rows FROM ops WHERE context = (SELECT n FROM contexts WHERE id = ?) AND id <= ?"
+            " AND kinds != 0 AND kinds & ? ORDER BY id DESC",
+            (context, before >> INDEX_BITS, kinds_mask(kinds)),
+        )
+        for op_row, packed in rows:
+            indexes = sorted((index for index, kind, _ in unpack_rows(packed) if kind in kinds), reverse=True)
+            numbers = [op_row << INDEX_BITS | index for index in indexes]
+            found += [number for number in numbers if number < before]
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    def _wire_of(self, op_row: int) -> bytes:
+        context, chain, *columns = self._connection.execute(
+            f"SELECT contexts.id, chains.id, {_COLUMNS} FROM ops JOIN chains ON ops.chain = chains.n"
+            " JOIN contexts ON chains.context = contexts.n WHERE ops.id = ?",
+            (op_row,),
+        ).fetchone()
+        return _wire(_record(context, chain, columns))
+
+    # -- upkeep -----------------------------------------------------------------------------------------------
+
+    def sizes(self) -> Sizes:
+        """What lies on the disk."""
+        with self._lock:
+            ends = self._connection.execute(
+                "SELECT (SELECT max(seq) FROM ops WHERE chain = n) FROM chains"
+            ).fetchall()
+        log = self._path.with_name(self._path.name + "-wal")
+        return Sizes(
+            sum(end + 1 for (end,) in ends if end is not None),
+            self._path.stat().st_size,
+            log.stat().st_size if log.exists() else 0,
+        )
+
+    def check(self) -> int:
+        """Read every row against its checksum; how many operations there are. Raises JournalDamaged."""
+        connection = _connect(self._path)
+        try:
+            verdict: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise _damaged(verdict)
+            rows = connection.execute(
+                f"SELECT contexts.id, chains.id, {_COLUMNS} FROM ops JOIN chains ON ops.chain = chains.n"
+                " JOIN contexts ON chains.context = contexts.n"
+            )
+            return sum(1 for context, chain, *columns in rows if _record(context, chain, columns))
+        except sqlite3.DatabaseError as error:
+            raise _damaged(str(error)) from error
+        finally:
+            connection.close()
+
+    def backup(self, target: Path) -> None:
+        """A consistent copy of everything committed, mode 0600, while commits go on. `target` must not exist.
+
+        Holds values sealed under the home's key. A restored copy goes on under a new incarnation.
+        """
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        source, copy = _connect(self._path), sqlite3.connect(target)
+        try:
+            source.backup(copy, pages=_BACKUP_PAGES)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            copy.close()
+            source.close()
+        descriptor = os.open(target, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def secret_place(name: str, context: bytes, key: bytes) -> bytes:
+    """Associated data of a secret value: it opens only where it was put."""
+    return pack([name, context, key])
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _record(context: ContextId, chain: ChainId, columns: Any) -> OpRecord:
+    try:
+        return op_record(context, chain, columns)
+    except Damaged as error:
+        raise _damaged(f"an operation's row fails its checksum, {error}") from error
+
+
+def _wire(record: OpRecord) -> bytes:
+    return join(record.header, record.signature, record.body)
+
+
+def _damaged(what: str) -> JournalDamaged:
+    return JournalDamaged(
+        f"the journal is damaged: {what}",
+        advice="check the disk; then restore a backup, or start an empty home and join again: members hold the operations",
+    )
