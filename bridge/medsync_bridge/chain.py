@@ -112,9 +112,11 @@ class Chain:
     async def estimate(self, transaction: AccountTransaction) -> EstimatedFee:
         """What the transaction takes, signed for simulation. Raises CallReverted."""
         try:
-            return await self.client.estimate_fee(transaction, block_number=LATEST)
+            estimate = await self.client.estimate_fee(transaction, block_number=LATEST)
         except ClientError as error:
             raise _reverted(error) from error
+        assert not isinstance(estimate, list), "one transaction, one estimate"
+        return estimate
 
     async def standing(self, transaction: int) -> Standing | None:
         """Where a transaction stands; None for error 29, which is never proof of absence."""

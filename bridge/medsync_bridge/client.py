@@ -26,7 +26,7 @@ _ADD_METHODS: Final = {
 }
 
 
-class TrioTransport(RpcHttpClient):  # type: ignore[misc]
+class TrioTransport(RpcHttpClient):
     """Posts with httpx where starknet-py would open an aiohttp session."""
 
     def __init__(self, url: str, http: httpx.AsyncClient) -> None:
@@ -53,7 +53,7 @@ class TrioTransport(RpcHttpClient):  # type: ignore[misc]
         return body
 
 
-class TrioClient(FullNodeClient):  # type: ignore[misc]
+class TrioClient(FullNodeClient):
     """A FullNodeClient that works under trio. Raises ClientError for an answer that is an error."""
 
     def __init__(self, url: str, http: httpx.AsyncClient) -> None:

@@ -12,7 +12,7 @@ from starknet_py.utils.typed_data import TypedData
 from medsync_protocol import stark
 
 
-class StarkSigner(BaseSigner):  # type: ignore[misc]
+class StarkSigner(BaseSigner):
     """starknet-py's signer interface over `medsync_protocol.stark`; the same bytes as its own signer's."""
 
     def __init__(self, secret: int, chain_id: int) -> None:

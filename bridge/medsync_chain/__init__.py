@@ -1,0 +1,1 @@
+"""The embedded Starknet: one sequencer that executes real compiled CASM and proves nothing."""

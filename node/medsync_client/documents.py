@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from medsync_client.consents import DirectiveText, EffectName, RevocationText, WireActor, WirePeriod, WireRule
 from medsync_protocol.directive import (
     NO_SERIES,
     Basis,
@@ -20,8 +21,6 @@ from medsync_protocol.directive import (
 from medsync_protocol.errors import Refused
 from medsync_protocol.ids import ContextId, DirectiveId, Instant, MemberId, NetworkId, SubjectRef
 from medsync_protocol.rule import Actor, ActorKind, Effect, Period, Rule, group_actor, member_actor
-
-from medsync_client.consents import DirectiveText, EffectName, RevocationText, WireActor, WirePeriod, WireRule
 
 FindMember = Callable[[str], MemberId]
 """Name or id of a member → its id. Raises Refused for one that is unknown or ambiguous."""

@@ -13,10 +13,11 @@ from importlib.metadata import EntryPoint, entry_points, version
 from typing import Annotated, Any, Final
 
 import typer
-from medsync_node.commands.exits import ExitCode, advise, exit_code_of
-from medsync_node.commands.output import show_problem
 from typer.core import TyperGroup
 from typer.main import get_command
+
+from medsync_node.commands.exits import ExitCode, advise, exit_code_of
+from medsync_node.commands.output import show_problem
 
 GROUP: Final = "medsync.commands"
 ABOUT: Final = "Who may use whose data, for what, and who did: one private record, proven on Starknet."

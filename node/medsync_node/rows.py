@@ -76,6 +76,6 @@ def op_record(
         context, chain, seq, flags >> _PLANE_SHIFT, bool(flags & FOLDS), bool(flags & OWN), header, signature,
         body or b"",
     )  # fmt: skip
-    if head_crc(record) != head or body is not None and zlib.crc32(body, head) != crc:
+    if head_crc(record) != head or (body is not None and zlib.crc32(body, head) != crc):
         raise Damaged(f"seq {seq}")
     return record

@@ -147,7 +147,7 @@ class Store:
     def _commit(self, records: Sequence[Record], durable: bool) -> None:
         if not records:
             return
-        full = self._mode is Synchronous.FULL or durable and self._mode is Synchronous.OWN
+        full = self._mode is Synchronous.FULL or (durable and self._mode is Synchronous.OWN)
         try:
             self._wait_for_platter(full)
             written = self._write(records)

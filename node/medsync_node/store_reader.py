@@ -223,7 +223,11 @@ class StoreReader:
                 f"SELECT contexts.id, chains.id, {_COLUMNS} FROM ops JOIN chains ON ops.chain = chains.n"
                 " JOIN contexts ON chains.context = contexts.n"
             )
-            return sum(1 for context, chain, *columns in rows if _record(context, chain, columns))
+            count = 0
+            for context, chain, *columns in rows:
+                _record(context, chain, columns)
+                count += 1
+            return count
         except sqlite3.DatabaseError as error:
             raise _damaged(str(error)) from error
         finally:

@@ -20,6 +20,7 @@ from medsync_protocol.rule import (
     MAX_CODE,
     MAX_LIST,
     Actor,
+    ActorKind,
     Period,
     decode_actor,
     decode_codes,
@@ -106,6 +107,8 @@ def _problem(r: Request) -> tuple[str, str] | None:
         return "unknown_action", f"{r.action!r} is no action; use one of {sorted(ACTIONS)}"
     if not r.actors or r.actors[0].path[0] != r.requester:
         return "actors", "the first actor is the requester, or one of its units or users"
+    if any(actor.kind is not ActorKind.GROUP for actor in r.actors[1:]):
+        return "actors", "after the requester only groups follow: nobody asks in another member's name"
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_int, want_str
@@ -83,7 +84,7 @@ CutOff = tuple[tuple[ChainId, int], ...]
 def _cut_off(value: Any) -> CutOff:
     pairs = [want_array(item, 2) for item in want_array(value, at_most=MAX_CHAINS)]
     cut = tuple((ChainId(want_bytes(chain, 40)), want_int(upto)) for chain, upto in pairs)
-    if any(a[0] >= b[0] for a, b in zip(cut, cut[1:], strict=False)):
+    if any(a[0] >= b[0] for a, b in pairwise(cut)):
         raise Malformed("a cut-off names chains in ascending order, each once")
     return cut
 
@@ -306,7 +307,7 @@ def _parse_ballot(value: Any) -> Ballot:
     base, voters = want_array(value, 2)
     pairs = [want_array(item, 2) for item in want_array(voters, at_most=MAX_MEMBERS)]
     listed = tuple((MemberId(want_bytes(member, 32)), _want_felt(key)) for member, key in pairs)
-    if any(a[1] >= b[1] for a, b in zip(listed, listed[1:], strict=False)) or not listed:
+    if any(a[1] >= b[1] for a, b in pairwise(listed)) or not listed:
         raise Malformed("a voter list names Stark keys in ascending order, at least one")
     if len({member for member, _ in listed}) != len(listed):
         raise Malformed("a voter list names each member once")

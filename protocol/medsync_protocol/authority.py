@@ -183,7 +183,7 @@ def _grant_refused(held: HeldDirective, source: Source) -> str:
     directive = held.directive
     if source not in WHO_MAY[Act.GRANT]:
         return f"signed by {source.value}: no grant"
-    if source is Source.CUSTODIAN and _only_recipient(directive) == directive.signer:
+    if source is Source.CUSTODIAN and only_recipient(directive) == directive.signer:
         return "attested by its only recipient"
     first = min(one.hlc >> 16 for one in held.carriers)
     if not -MAX_EARLY_MS <= first - directive.signed_at <= MAX_CARRY_MS:
@@ -191,7 +191,7 @@ def _grant_refused(held: HeldDirective, source: Source) -> str:
     return ""
 
 
-def _only_recipient(directive: Directive) -> bytes | None:
+def only_recipient(directive: Directive) -> bytes | None:
     """The one member that all permits name; None when others may receive too."""
     if directive.base is Effect.PERMIT:
         return None

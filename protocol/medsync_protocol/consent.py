@@ -15,6 +15,7 @@ from medsync_protocol.application import OpenedEntry
 from medsync_protocol.authority import Carrier, Counted
 from medsync_protocol.codec import digest, pack
 from medsync_protocol.decision import ConsentSettings, DecisionView
+from medsync_protocol.directive import Signed, decode_signed
 from medsync_protocol.errors import Invalid, Refused, UnknownSubject
 from medsync_protocol.heartbeat import Heartbeat, HeartbeatBook, encode_heartbeat, open_heartbeat, pulse_of
 from medsync_protocol.ids import (
@@ -29,7 +30,7 @@ from medsync_protocol.ids import (
 )
 from medsync_protocol.kinds import EntryKind, Verdict
 from medsync_protocol.receipt import ViewRecord, decode_receipt, request_of
-from medsync_protocol.subject import Standing
+from medsync_protocol.subject import Standing, SubjectRecord, decode_record
 from medsync_protocol.subject_file import DocumentKind, SubjectFile, read_document
 
 MAX_CACHED_VIEWS: Final = 65_536  # subjects whose counted directives are kept between decisions
@@ -77,6 +78,7 @@ class MedSyncApplication:
         self._keys: dict[SubjectRef, bytes] = {}
         self._place_of: dict[DirectiveId, SubjectRef] = {}
         self._views: dict[SubjectRef, _Static] = {}
+        self._standings: dict[SubjectRef, Standing | None] = {}
         self._final: dict[ChainId, int] = {}
         self.unreadable = 0  # entries that decoded to nothing, repeats counted: for status only
 
@@ -117,11 +119,13 @@ class MedSyncApplication:
             for linked in self._closure(subject):
                 self._views.pop(linked, None)
         self._views.pop(subject, None)
+        self._standings.pop(subject, None)
 
     def set_final(self, cut: Mapping[ChainId, int]) -> None:
         """Operations below `cut` (chain → next seq) are final: changes of homes among them take force."""
         self._final = dict(cut)
         self._views.clear()
+        self._standings.clear()
 
     def subject_keys(self) -> Mapping[SubjectRef, bytes]:
         """Subject keys by pseudonym. A record proves its key (the pseudonym is its hash), whatever its verdict."""
@@ -135,8 +139,19 @@ class MedSyncApplication:
 
     def standing(self, subject: SubjectRef) -> Standing | None:
         """The subject's record as its effective revisions have it; None when there is none."""
-        held = self._files.get(subject)
-        return None if held is None else held.standing(self._final)
+        if subject not in self._standings:
+            held = self._files.get(subject)
+            if held is None:
+                return None
+            if len(self._standings) >= MAX_CACHED_VIEWS:
+                self._standings.clear()
+            self._standings[subject] = held.standing(self._final)
+        return self._standings[subject]
+
+    def records(self, subject: SubjectRef) -> dict[bytes, SubjectRecord]:
+        """The revisions that stand, by id: one, or several written concurrently. Raises UnknownSubject."""
+        texts = {named: self._files[subject].text(DocumentKind.RECORD, named) for named in self.subject(subject).heads}
+        return {named: decode_record(text) for named, text in texts.items() if text is not None}
 
     def subject(self, subject: SubjectRef) -> Standing:
         """As `standing`. Raises UnknownSubject."""
@@ -154,11 +169,7 @@ class MedSyncApplication:
 
     def directive(self, named: DirectiveId, book: HeartbeatBook | None = None) -> DirectiveStatus:
         """One directive with its level. Raises Refused when it is not held."""
-        subject = self._place_of.get(named)
-        if subject is None:
-            raise Refused(
-                "no such directive here", code="unknown_directive", advice="check its id, or sync first"
-            )
+        subject = self.subject_of(named)
         held = self._files[subject]
         carriers = held.carriers(DocumentKind.DIRECTIVE, named)
         counted = next((one for one in held.counted(self._final) if one.id == named), None)
@@ -166,6 +177,7 @@ class MedSyncApplication:
 
     def revocation_level(self, subject: SubjectRef, named: bytes, book: HeartbeatBook) -> str:
         """ "recorded" until ⌊h/2⌋+1 of the homes said that they hold the revocation, then "effective"."""
+        self.subject(subject)
         carriers = self._files[subject].carriers(DocumentKind.REVOCATION, named)
         return self._level(subject, carriers, book)
 
@@ -178,6 +190,26 @@ class MedSyncApplication:
             for homes in standing.home_sets
         )
         return "effective" if held else "recorded"
+
+    def subject_of(self, named: DirectiveId) -> SubjectRef:
+        """The pseudonym that a directive is about. Raises Refused when it is not held."""
+        subject = self._place_of.get(named)
+        if subject is None:
+            raise Refused(
+                "no such directive here", code="unknown_directive", advice="check its id, or sync first"
+            )
+        return subject
+
+    def signed(self, named: DirectiveId) -> Signed:
+        """A directive as it was signed. Raises Refused when it is not held."""
+        text = self._files[self.subject_of(named)].text(DocumentKind.DIRECTIVE, named)
+        assert text is not None, "subject_of found it"
+        return decode_signed(text)
+
+    def numbers(self, subject: SubjectRef, signer: bytes) -> tuple[dict[int, DirectiveId], int]:
+        """(number → directive of a key, as held; the highest number that the key's series was taken back to)."""
+        held = self._files.get(subject)
+        return ({}, 0) if held is None else held.numbers(signer)
 
     def next_number(self, subject: SubjectRef, signer: bytes) -> int:
         """The number a key's next directive should bear: above every one held and every one it took back."""

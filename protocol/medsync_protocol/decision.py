@@ -255,7 +255,7 @@ def _of_rule(
     inside = _contains(rule, request, purpose, now)
     if excepted:
         return excepted if inside or rule.effect is Effect.PERMIT else []
-    if not _counts(counted, rule.effect) or rule.effect is Effect.PERMIT and not inside:
+    if not _counts(counted, rule.effect) or (rule.effect is Effect.PERMIT and not inside):
         return []
     return [_Found(True, rule.effect, (counted.id, index, None), rule.obligations or ())]
 
@@ -279,12 +279,11 @@ def _contains(rule: Rule, request: Request, purpose: str, now: int) -> bool:
             rule.actors is None
             or any(mine.covers(theirs) for mine in rule.actors for theirs in request.actors)
         )
-        and (rule.types is None or request.types is not None and set(request.types) <= set(rule.types))
-        and (rule.labels is None or request.labels is not None and set(request.labels) <= set(rule.labels))
+        and (rule.types is None or (request.types is not None and set(request.types) <= set(rule.types)))
+        and (rule.labels is None or (request.labels is not None and set(request.labels) <= set(rule.labels)))
         and (
             rule.data_period is None
-            or request.data_period is not None
-            and rule.data_period.contains(request.data_period)
+            or (request.data_period is not None and rule.data_period.contains(request.data_period))
         )
     )
 

@@ -119,13 +119,21 @@ def encode_directive(d: Directive) -> bytes:
 
 def decode_directive(document: bytes) -> Directive:
     """The directive whose canonical bytes are `document`, checked for form. Raises Malformed."""
+    directive = parse_directive(document)
+    for problem in directive_problems(directive):
+        raise Malformed(problem.message)
+    return directive
+
+
+def parse_directive(document: bytes) -> Directive:
+    """As `decode_directive`, its form left to `validate`, which can say what to do about it. Raises Malformed."""
     if len(document) > MAX_DOCUMENT:
         raise Malformed(f"a directive of {len(document)} bytes exceeds {MAX_DOCUMENT}")
     fields = want_array(unpack(document), 15)
     version, network, context, subject, signer, number, base, rules = fields[:8]
     valid_from, until, supersedes, evidence, basis, signed_at, salt = fields[8:]
     want_int(version, DIRECTIVE_VERSION, DIRECTIVE_VERSION)
-    directive = Directive(
+    return Directive(
         network=NetworkId(want_bytes(network, 32)),
         context=ContextId(want_bytes(context, 32)),
         subject=SubjectRef(want_bytes(subject, 16)),
@@ -141,9 +149,6 @@ def decode_directive(document: bytes) -> Directive:
         signed_at=Instant(want_int(signed_at)),
         salt=want_bytes(salt, SALT_BYTES),
     )
-    for problem in directive_problems(directive):
-        raise Malformed(problem.message)
-    return directive
 
 
 def encode_revocation(r: Revocation) -> bytes:
@@ -156,10 +161,18 @@ def encode_revocation(r: Revocation) -> bytes:
 
 def decode_revocation(document: bytes) -> Revocation:
     """The revocation whose canonical bytes are `document`, checked for form. Raises Malformed."""
+    revocation = parse_revocation(document)
+    for problem in revocation_problems(revocation):
+        raise Malformed(problem.message)
+    return revocation
+
+
+def parse_revocation(document: bytes) -> Revocation:
+    """As `decode_revocation`, its form left to `validate`. Raises Malformed."""
     fields = want_array(unpack(document), 10)
     version, network, context, subject, signer, targets, series, all_before, signed_at, salt = fields
     want_int(version, DIRECTIVE_VERSION, DIRECTIVE_VERSION)
-    revocation = Revocation(
+    return Revocation(
         network=NetworkId(want_bytes(network, 32)),
         context=ContextId(want_bytes(context, 32)),
         subject=SubjectRef(want_bytes(subject, 16)),
@@ -170,9 +183,6 @@ def decode_revocation(document: bytes) -> Revocation:
         signed_at=Instant(want_int(signed_at)),
         salt=want_bytes(salt, SALT_BYTES),
     )
-    for problem in revocation_problems(revocation):
-        raise Malformed(problem.message)
-    return revocation
 
 
 def _ids(value: Any) -> tuple[DirectiveId, ...]:
@@ -214,7 +224,7 @@ def revocation_problems(r: Revocation) -> Iterator[Problem]:
     """Everything wrong with a revocation's form."""
     if not r.targets and not r.all_before:
         yield Problem("empty_list", "the revocation names nothing", "name directives, or a key and a number")
-    if bool(r.all_before) != bool(r.series) or r.series and len(r.series) != 32:
+    if bool(r.all_before) != bool(r.series) or (r.series and len(r.series) != 32):
         yield Problem("series", "`all_before` needs the key whose directives it counts", "name the key")
     if any(a >= b for a, b in pairwise(r.targets)):
         yield Problem("not_ascending", "revoked ids must ascend without repeats", "sort them")
@@ -256,7 +266,7 @@ def open_directive(payload: bytes, network: NetworkId, context: ContextId) -> tu
     """The directive in an entry's payload, its signature verified, bound to this context. Raises Invalid."""
     signed = decode_signed(payload)
     directive = decode_directive(signed.document)
-    _check(directive, signed, network, context, _DOMAIN_DIRECTIVE)
+    _check(directive, signed, network, context)
     return directive, signed
 
 
@@ -264,16 +274,22 @@ def open_revocation(payload: bytes, network: NetworkId, context: ContextId) -> t
     """The revocation in an entry's payload, its signature verified, bound to this context. Raises Invalid."""
     signed = decode_signed(payload)
     revocation = decode_revocation(signed.document)
-    _check(revocation, signed, network, context, _DOMAIN_REVOCATION)
+    _check(revocation, signed, network, context)
     return revocation, signed
 
 
+def check_signed(document: Directive | Revocation, signed: Signed) -> None:
+    """Raises BadSignature unless `signed` is by the key that the document in it names."""
+    domain = _DOMAIN_DIRECTIVE if isinstance(document, Directive) else _DOMAIN_REVOCATION
+    verify(document.signer, domain, signed.document, signed.signature)
+
+
 def _check(
-    document: Directive | Revocation, signed: Signed, network: NetworkId, context: ContextId, domain: bytes
+    document: Directive | Revocation, signed: Signed, network: NetworkId, context: ContextId
 ) -> None:
     if (document.network, document.context) != (network, context):
         raise Malformed("the document was signed for another network or context")
-    verify(document.signer, domain, signed.document, signed.signature)
+    check_signed(document, signed)
 
 
 def decode_signed(payload: bytes) -> Signed:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final
 
 from medsync_protocol.application import Label
@@ -122,7 +123,7 @@ def decode_header(data: bytes) -> Header:
     version, network, context, plane, chain, seq, prev, heads, seen, key_id, hlc, kind, root, count = fields
     seen_k, seen_root = want_array(seen, 2)
     parents = tuple(OpId(want_bytes(head, 32)) for head in want_array(heads, at_most=MAX_HEADS))
-    if any(a >= b for a, b in zip(parents, parents[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(parents)):
         raise Malformed("membership heads must ascend")
     return Header(
         version=want_int(version, 1, 65535),
@@ -166,7 +167,7 @@ def decode_label(data: bytes) -> Label:
     """The label whose canonical bytes are `data`. Raises Malformed."""
     kind, audience, public, tags = want_array(unpack(data), 4)
     tag_bytes = want_bytes(tags, at_most=4 * 256)
-    if want_int(audience, 0, 1) == Audience.ALL and tag_bytes or len(tag_bytes) % 4:
+    if (want_int(audience, 0, 1) == Audience.ALL and tag_bytes) or len(tag_bytes) % 4:
         raise Malformed("party tags don't fit the audience")
     return Label(
         kind=want_int(kind, 0, 65535), audience=Audience(audience), public=want_array(public, at_most=256),
@@ -251,7 +252,7 @@ def decode(wire: bytes, *, network: NetworkId, context: ContextId) -> Operation:
         genesis = op_id_of(header_bytes)
         if header.kind != OpKind.GENESIS or born(header, genesis) != (network, context):
             raise BrokenChain("the operation belongs to another network or context")
-    if header.seq == 0 and header.prev != NO_OP or header.seq and header.prev == NO_OP:
+    if (header.seq == 0 and header.prev != NO_OP) or (header.seq and header.prev == NO_OP):
         raise BrokenChain("`prev` is empty exactly at seq 0")
     body = decode_body(body_bytes)
     check_body(header, body)

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from medsync_protocol.actions import (
-    Action, Admit, Ballot, DeviceAdd, DeviceRevoke, Genesis, Leave, Merge, Remove, Rotate, SetRole, Unknown, Unreadable,
+    Action,
+    Admit,
+    Ballot,
+    DeviceAdd,
+    DeviceRevoke,
+    Genesis,
+    Leave,
+    Merge,
+    Remove,
+    Rotate,
+    SetRole,
+    Unknown,
+    Unreadable,
     VoterKey,
 )  # fmt: skip
 from medsync_protocol.codec import pack

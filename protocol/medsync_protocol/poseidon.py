@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NewType
 
-from poseidon_py.poseidon_hash import (  # type: ignore[import-untyped]
+from poseidon_py.poseidon_hash import (
     hades_permutation,
     poseidon_hash_many,
 )

@@ -198,6 +198,7 @@ class Recomputed(Enum):
     OTHER_VERSION = "decided by an evaluator, tree or settings that this version doesn't have"
     DIFFERS = "the same inputs give another answer"
     INPUTS_ERASED = "signature valid, inputs erased"
+    INPUTS_MISSING = "signature valid, but this node does not hold all that was decided on"
 
 
 def recompute(receipt: Receipt, request: Request | None, view: DecisionView | None) -> Recomputed:

@@ -82,8 +82,8 @@ class Period:
 
     def contains(self, other: Period) -> bool:
         """True when all of `other` lies inside."""
-        return (self.start is None or other.start is not None and self.start <= other.start) and (
-            self.end is None or other.end is not None and other.end <= self.end
+        return (self.start is None or (other.start is not None and self.start <= other.start)) and (
+            self.end is None or (other.end is not None and other.end <= self.end)
         )
 
     def overlaps(self, other: Period) -> bool:
@@ -220,7 +220,7 @@ def decode_actor(value: Any) -> Actor:
         raise Malformed("an actor has a kind and a path")
     kind = ActorKind(want_int(fields[0], 0, 1))
     path = tuple(want_bytes(part, at_most=64) for part in fields[1:])
-    if kind is ActorKind.ORGANISATION and (len(path[0]) != 32 or len(path) > 1 and not path[-1]):
+    if kind is ActorKind.ORGANISATION and (len(path[0]) != 32 or (len(path) > 1 and not path[-1])):
         raise Malformed("an organisation's path begins with a member and ends in something")
     if kind is ActorKind.GROUP and (len(path) != 1 or not path[0]):
         raise Malformed("a group has one identifier")

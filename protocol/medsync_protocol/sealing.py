@@ -14,7 +14,16 @@ from typing import Final
 from medsync_protocol.actions import Rotation
 from medsync_protocol.application import Draft, Label
 from medsync_protocol.crypto import (
-    Entropy, aead_open, aead_seal, blake2b, box_to, derive, open_box, seal, shared_key, unseal,
+    Entropy,
+    aead_open,
+    aead_seal,
+    blake2b,
+    box_to,
+    derive,
+    open_box,
+    seal,
+    shared_key,
+    unseal,
 )  # fmt: skip
 from medsync_protocol.errors import Malformed, Refused
 from medsync_protocol.ids import KeyId, MemberId, SubjectRef

@@ -172,18 +172,23 @@ class SubjectFile:
         ]
         return counted(record, directives, revocations)
 
-    def next_number(self, signer: bytes) -> int:
-        """Above every number of the key's directives held, and every one that was taken back in advance."""
-        highest = 0
-        for _, held in self._of(DocumentKind.DIRECTIVE):
+    def numbers(self, signer: bytes) -> tuple[dict[int, DirectiveId], int]:
+        """(number → directive of a key; the highest number up to which the key's directives were taken back)."""
+        used: dict[int, DirectiveId] = {}
+        for named, held in self._of(DocumentKind.DIRECTIVE):
             directive = decode_directive(decode_signed(held.text).document)
             if directive.signer == signer:
-                highest = max(highest, directive.number)
-        for _, held in self._of(DocumentKind.REVOCATION):
-            revocation = decode_revocation(decode_signed(held.text).document)
-            if revocation.series == signer:
-                highest = max(highest, revocation.all_before)
-        return highest + 1
+                used[directive.number] = min(DirectiveId(named), used.get(directive.number, DirectiveId(named)))
+        revocations = (
+            decode_revocation(decode_signed(held.text).document)
+            for _, held in self._of(DocumentKind.REVOCATION)
+        )
+        return used, max((one.all_before for one in revocations if one.series == signer), default=0)
+
+    def next_number(self, signer: bytes) -> int:
+        """Above every number of the key's directives held, and every one that was taken back in advance."""
+        used, taken_back = self.numbers(signer)
+        return max(taken_back, *used, 0) + 1
 
     def linked(self, standings: Mapping[SubjectRef, Standing | None]) -> dict[SubjectRef, int]:
         """Linked pseudonym → how many of the two sides vouch for the link (0, 1 or 2)."""

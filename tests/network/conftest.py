@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 import trio
+
 from medsync_node.transport import host as hosts
 from medsync_node.transport.events import EventQueue
 from medsync_node.transport.libp2p_transport import Libp2pTransport, running

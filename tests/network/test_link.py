@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+
 from medsync_node.transport.events import MAX_UNREAD_BYTES, EventQueue
 from medsync_node.transport.link import MAX_BACKLOG, PATIENCE, PING_AFTER, Link
 from medsync_node.transport.links import SIMULTANEOUS, LinkTable, survives

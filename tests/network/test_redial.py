@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 import trio
+
 from medsync_node.transport.redial import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Redialer
 from medsync_protocol.ids import DeviceId
 from medsync_protocol.ports import Unreachable
@@ -41,7 +43,7 @@ class World:
     @property
     def pauses(self) -> list[float]:
         times = [time for time, _ in self.dials]
-        return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        return [later - earlier for earlier, later in pairwise(times)]
 
 
 @pytest.fixture

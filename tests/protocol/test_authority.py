@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from medsync_protocol.access import Answer
 from medsync_protocol.authority import WHO_MAY, Act, Source
 from medsync_protocol.directive import Basis
@@ -13,7 +14,6 @@ from medsync_protocol.ids import ChainId
 from medsync_protocol.kinds import Verdict
 from medsync_protocol.rule import Effect, member_actor
 from medsync_protocol.subject import SubjectRecord, make_link
-
 from tests.consent_world import (
     ANN,
     CITY,

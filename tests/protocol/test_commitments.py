@@ -6,13 +6,13 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from medsync_protocol.application import Label
 from medsync_protocol.commitments import Commitments
 from medsync_protocol.consent_map import ABSENT, ConsentMap, Status, directive_key, unpack_value
 from medsync_protocol.directive import Signed, directive_label, revocation_label, series_tag
 from medsync_protocol.ids import DirectiveId, OpId
 from medsync_protocol.kinds import Audience, EntryKind
-
 from tests.consent_world import NOW, RECORD, directive, key, named, permit, revocation, seed
 
 OPS = [OpId(bytes([n]) * 32) for n in range(12)]

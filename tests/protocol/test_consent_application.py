@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from medsync_protocol.access import Answer, Half, half_of
 from medsync_protocol.application import Draft, OpenedEntry
 from medsync_protocol.consent import MedSyncApplication
@@ -18,7 +19,6 @@ from medsync_protocol.ids import Instant, MemberId, SubjectRef
 from medsync_protocol.kinds import EntryKind, Verdict
 from medsync_protocol.rule import Effect, Rule, member_actor
 from medsync_protocol.subject import SubjectRecord, encode_record, make_link, record_id
-
 from tests.consent_world import (
     ANN,
     CITY,

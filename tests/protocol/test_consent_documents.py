@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from medsync_protocol.access import (
     Answer,
     Half,
@@ -43,7 +44,6 @@ from medsync_protocol.subject import (
     read_card,
     validate_record,
 )
-
 from tests.consent_world import (
     ANN,
     CITY,

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
 from medsync_protocol.access import Answer
 from medsync_protocol.decision import ConsentSettings, ImplicitRule, Reason
 from medsync_protocol.directive import Signed
 from medsync_protocol.ids import Instant
 from medsync_protocol.rule import Effect, Period, Rule, group_actor, member_actor
-
 from tests.consent_world import CITY, DAY, LAB, NOW, World, deny, directive, named, permit, request
 
 LAB_ACTOR, CITY_ACTOR = member_actor(LAB), member_actor(CITY)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from medsync_protocol.access import Answer
 from medsync_protocol.decision import Decision, Reason
 from medsync_protocol.drafts import subject_draft
 from medsync_protocol.errors import BadSignature, Invalid, Malformed
 from medsync_protocol.heartbeat import encode_heartbeat, open_heartbeat
 from medsync_protocol.ids import ContextId, DeviceId, Instant
-
 from tests.consent_world import (
     CONTEXT,
     DEVICES,
@@ -113,7 +113,6 @@ def test_a_revocation_is_recorded_then_effective() -> None:
     signed = revocation(named(directive(permit())))
     world.revoke(signed, "city")
     from medsync_protocol.directive import revocation_id
-
     from tests.consent_world import ANN
 
     def level() -> str:

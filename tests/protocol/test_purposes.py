@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from medsync_protocol import purpose_tree
 from medsync_protocol.purposes import ANCESTORS, EMERGENCY, ROOT, contains, is_known, overlaps
 

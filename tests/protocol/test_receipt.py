@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from medsync_protocol.access import Answer, encode_request, match_id, request_hash
 from medsync_protocol.decision import ConsentSettings, DecisionView, ImplicitRule
 from medsync_protocol.errors import BadSignature, Invalid
@@ -23,7 +24,6 @@ from medsync_protocol.receipt import (
     request_of,
     verify_receipt,
 )
-
 from tests.consent_world import (
     ANN,
     CITY,

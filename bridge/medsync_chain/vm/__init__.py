@@ -1,0 +1,1 @@
+"""The CASM virtual machine: memory, instructions, hints. What a syscall does to state is its caller's."""

@@ -15,7 +15,7 @@ from medsync_chain.vm.curve import STARK
 from medsync_chain.vm.errors import UnknownCell, VmError
 from medsync_chain.vm.pedersen import pedersen
 
-__all__ = ["BUILTINS", "Builtin", "Memory", "SEGMENT_BITS"]
+__all__ = ["BUILTINS", "SEGMENT_BITS", "Builtin", "Memory"]
 
 SEGMENT_BITS = 32
 _OFFSET_MASK = (1 << SEGMENT_BITS) - 1

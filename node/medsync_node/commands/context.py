@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
+
 from medsync_node.commands.options import ContextName, Home, Json, examples, node
 from medsync_node.commands.output import show, table
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from medsync_protocol.errors import Denied, Invalid, OperatorError, Refused
 from typer import TyperException
+
+from medsync_protocol.errors import Denied, Invalid, OperatorError, Refused
 
 
 class ExitCode(IntEnum):

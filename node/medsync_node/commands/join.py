@@ -6,6 +6,7 @@ import sys
 from typing import Annotated
 
 import typer
+
 from medsync_node.commands.options import Home, Json, examples, node
 from medsync_node.commands.output import progress, show
 

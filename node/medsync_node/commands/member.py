@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
 from medsync_node.commands.options import Home, Json, examples, node
 from medsync_node.commands.output import moment, progress, show, table
 

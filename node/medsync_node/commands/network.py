@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+
 from medsync_node.commands.options import Home, Json, examples, node
 from medsync_node.commands.output import show
 

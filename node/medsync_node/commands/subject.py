@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from medsync_node.commands.options import ContextName, Home, Json, Replicated, examples, node
 from medsync_node.commands.output import show, table
 
