@@ -7,12 +7,15 @@ functions parse fields at the edge; beyond them values are trusted.
 from __future__ import annotations
 
 import hashlib
+from itertools import chain
 from typing import Any
 
 import msgpack
 
 from medsync_protocol.errors import Malformed
 
+MAX_DEPTH = 16  # arrays within arrays: documents nest five deep, and nothing here may exhaust the stack
+_SCALARS = frozenset({type(None), bool, int, bytes, str, tuple})
 _TYPE_ERROR = "expected {}, got {}"
 
 
@@ -30,9 +33,23 @@ def unpack(data: bytes) -> Any:
         )
     except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
         raise Malformed(f"not canonical msgpack: {type(error).__name__}") from error
+    _want_plain(value)
     if msgpack.packb(value, use_bin_type=True) != data:
         raise Malformed("not canonical msgpack: another encoding of the same value")
     return value
+
+
+def _want_plain(value: Any) -> None:
+    """Floats and timestamps are msgpack, but not part of the encoding."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        if not {type(item) for item in level} <= _SCALARS:
+            raise Malformed("not canonical msgpack: a type outside the encoding")
+        arrays = [item for item in level if type(item) is tuple]
+        if not arrays:
+            return
+        level = list(chain.from_iterable(arrays))
+    raise Malformed(f"arrays nested deeper than {MAX_DEPTH}")
 
 
 def _no_maps(pairs: Any) -> Any:

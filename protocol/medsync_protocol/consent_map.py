@@ -14,7 +14,7 @@ from enum import IntEnum
 from medsync_protocol.codec import digest, pack, unpack, want_array, want_bytes
 from medsync_protocol.errors import Malformed
 from medsync_protocol.ids import Instant, OpId
-from medsync_protocol.poseidon import Felt, felt_bytes, felt_of, pair, split_digest, tagged_hash, want_uint
+from medsync_protocol.poseidon import Felt, felt_bytes, felt_of, pair, split_digest, tagged_hash, want_felts, want_uint
 from medsync_protocol.refusal import AnchorRefusal, Reason, require
 
 ABSENT = Felt(0)
@@ -144,7 +144,8 @@ class ConsentMap:
 
 
 def check(root: int, key: int, proof: ConsentProof) -> Felt:
-    """The value of `key` under `root`, or ABSENT when that is proven. Raises AnchorRefusal."""
+    """The value of `key` under `root`, or ABSENT when that is proven. Raises AnchorRefusal, Malformed."""
+    want_felts((key, *proof.siblings, *(proof.terminal or ())))
     require(len(proof.siblings) <= MAX_DEPTH, Reason.BAD_PATH)
     node, found = ABSENT, ABSENT
     if proof.terminal is not None:

@@ -9,11 +9,12 @@ import zlib
 from dataclasses import dataclass
 from enum import Enum
 
-from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_int
+from medsync_protocol.codec import pack, unpack, want_array, want_bool, want_bytes, want_int, want_str
 from medsync_protocol.errors import Malformed
 from medsync_protocol.ids import ChainId, ContextId
 
 _OP, _VALUE = 1, 2
+_ROW_BOUNDS = ((0, 0, -(2**63)), (4095, 65535, 2**63 - 1))  # least and largest index, kind, subject tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +103,16 @@ def _record(value: object) -> Record:
         )
         return OpRecord(
             ContextId(want_bytes(context, 32)), ChainId(want_bytes(chain, 40)), want_int(seq), want_int(plane),
-            bool(folds), bool(own), want_bytes(header), want_bytes(signature, 64), want_bytes(body),
-            tuple(IndexRow(*row) for row in want_array(rows)), bool(replaces),
+            want_bool(folds), want_bool(own), want_bytes(header), want_bytes(signature, 64), want_bytes(body),
+            tuple(IndexRow(*map(want_int, want_array(row, 3), *_ROW_BOUNDS)) for row in want_array(rows)),
+            want_bool(replaces),
         )  # fmt: skip
     if fields[:1] == (_VALUE,):
         _, table, context, key, content, secret = want_array(fields, 6)
         return ValueRecord(
-            str(table), ContextId(want_bytes(context, 32)), want_bytes(key), content, bool(secret)
-        )
+            want_str(table), ContextId(want_bytes(context, 32)), want_bytes(key),
+            None if content is None else want_bytes(content), want_bool(secret),
+        )  # fmt: skip
     raise Malformed("a record of unknown type")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from medsync_protocol.errors import Malformed
-from medsync_protocol.poseidon import Felt, felt_bytes, pair, split_digest, tagged_hash
+from medsync_protocol.poseidon import Felt, felt_bytes, pair, split_digest, tagged_hash, want_felts
 from medsync_protocol.refusal import AnchorRefusal, Reason, require
 
 MAX_LOG_SIZE = 1 << 32  # leaves; the contract's bound
@@ -109,13 +109,14 @@ class Log:
 
 
 def extend(old_size: int, old_peaks: Sequence[int], new_size: int, nodes: Sequence[int]) -> list[Felt]:
-    """Peaks at `new_size` from those at `old_size` and an append proof. Raises AnchorRefusal.
+    """Peaks at `new_size` from those at `old_size` and an append proof. Raises AnchorRefusal, Malformed.
 
     The caller must know `old_peaks` to hash to the old root, and compares the answer's root with the new one.
     Walks the old size's bits from the lowest, carrying the node under construction (STARKNET §2).
     """
     require(new_size > old_size, Reason.LOG_NOT_LARGER)
     require(new_size <= MAX_LOG_SIZE, Reason.LOG_TOO_LARGE)
+    want_felts((*old_peaks, *nodes))
     peaks, proof = [Felt(peak) for peak in old_peaks], iter(nodes)
     carry: Felt | None = None
     at, width, bits = old_size, 1, old_size
@@ -138,7 +139,8 @@ def extend(old_size: int, old_peaks: Sequence[int], new_size: int, nodes: Sequen
 def verify_append(
     old_size: int, old_root: int, old_peaks: Sequence[int], new_size: int, new_root: int, nodes: Sequence[int]
 ) -> None:
-    """Raises AnchorRefusal unless the log under `new_root` is the one under `old_root` with leaves added."""
+    """Raises AnchorRefusal (Malformed for non-felts) unless `new_root` is the log under `old_root` with leaves added."""
+    want_felts(old_peaks)
     require(log_root(old_size, old_peaks) == old_root, Reason.BAD_PEAKS)
     extended = extend(old_size, old_peaks, new_size, nodes)
     require(log_root(new_size, extended) == new_root, Reason.BAD_APPEND_PROOF)
@@ -147,7 +149,8 @@ def verify_append(
 def verify_entry(
     root: int, size: int, index: int, leaf: int, peaks: Sequence[int], siblings: Sequence[int]
 ) -> None:
-    """Raises AnchorRefusal unless `leaf` stands at `index` of the log of `size` leaves under `root`."""
+    """Raises AnchorRefusal, or Malformed, unless `leaf` is at `index` of the log of `size` leaves under `root`."""
+    want_felts((leaf, *peaks, *siblings))
     require(log_root(size, peaks) == root, Reason.BAD_PEAKS)
     require(0 <= index < size, Reason.BAD_PATH)
     _, height = _mountain_of(index, size)

@@ -306,11 +306,7 @@ def filled(held: Operation, offered: Body) -> Operation:
 
 def with_entries(h: Header, root: bytes, count: int) -> Header:
     """The header committing to a body of `count` entries under `root`."""
-    return Header(
-        network=h.network, context=h.context, plane=h.plane, chain=h.chain, seq=h.seq, prev=h.prev,
-        membership_heads=h.membership_heads, seen_k=h.seen_k, seen_root=h.seen_root, key_id=h.key_id,
-        hlc=h.hlc, kind=h.kind, entries_root=root, count=count,
-    )  # fmt: skip
+    return replace(h, entries_root=root, count=count)
 
 
 def sealing_context(h: Header) -> bytes:

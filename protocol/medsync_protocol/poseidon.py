@@ -30,6 +30,12 @@ def want_felt(value: int) -> Felt:
     return Felt(value)
 
 
+def want_felts(values: Iterable[int]) -> None:
+    """Raises Malformed unless each is a felt: proofs come from strangers."""
+    for value in values:
+        want_felt(value)
+
+
 def want_uint(value: int, bits: int) -> Felt:
     """`value` as an unsigned integer of at most `bits` (≤ 128) bits. Raises Malformed."""
     if type(value) is not int or not 0 <= value < 1 << bits:

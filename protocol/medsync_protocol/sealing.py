@@ -196,6 +196,8 @@ class KeyRing:
         at = index.to_bytes(4, "big")
         if ciphertext[:1] == _PLAIN:
             subject, sealed = None, ciphertext[1:]
+        elif ciphertext[:1] != _SUBJECT or len(ciphertext) < 17:
+            raise Malformed("a ciphertext of unknown layout")
         else:
             subject = SubjectRef(_masked(self._mask_key(key_id), nonce, at, ciphertext[1:17]))
             sealed = ciphertext[17:]
