@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from medsync_protocol.crypto import derive, sealing_public, sign, signing_public, verify
 from medsync_protocol.ids import ContextId, DeviceId, MemberId
+from medsync_protocol.stark import secret_from_seed
 
 _DOMAIN_DEVICE = b"medsync/device/1"
-STARK_ORDER = 0x800000000000010FFFFFFFFFFFFFFFFB781126DCAE7B2321E66A241ADC64D2F
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +56,7 @@ class Identity:
 
     def stark_secret(self, context: ContextId) -> int:
         """The Stark key for votes and payouts in one context only: the same in two would link them in public."""
-        return (
-            int.from_bytes(derive(self.member_seed, "stark", context, size=48), "big") % (STARK_ORDER - 1) + 1
-        )
+        return secret_from_seed(derive(self.member_seed, "stark", context, size=48))
 
     def certificate(self) -> bytes:
         """The member's signature over this device."""
