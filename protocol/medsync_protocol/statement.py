@@ -103,6 +103,11 @@ def members_hash(keys: Sequence[int]) -> Felt:
     require(1 <= len(keys) <= MAX_VOTERS, Reason.MEMBERS_SIZE)
     ascending = all(before < after for before, after in zip((0, *keys), keys, strict=False))
     require(ascending, Reason.KEYS_NOT_ASCENDING)
+    return listed_hash(keys)
+
+
+def listed_hash(keys: Sequence[int]) -> Felt:
+    """The same without the checks: for comparing with a list that was checked when it was announced."""
     return tagged_hash("MEDSYNC_MEMBERS_1", [len(keys), *keys])
 
 

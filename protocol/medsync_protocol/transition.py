@@ -12,12 +12,18 @@ from dataclasses import dataclass
 from medsync_protocol.log import verify_append
 from medsync_protocol.poseidon import Felt
 from medsync_protocol.refusal import Reason, require
-from medsync_protocol.statement import Statement, Vote, majority, members_hash, verify_each, verify_votes
+from medsync_protocol.statement import (
+    Statement,
+    Vote,
+    listed_hash,
+    majority,
+    members_hash,
+    verify_each,
+    verify_votes,
+)
 
 DAY = 86_400  # seconds
-MIN_RECOVERY_DELAY = (
-    14 * DAY
-)  # long enough for a member on leave to see it and post a checkpoint, which voids it
+MIN_RECOVERY_DELAY = 14 * DAY  # time for a member on leave to see it and post a checkpoint, which voids it
 MAX_RECOVERY_DELAY = 365 * DAY
 _UNCHANGED_BY_RECOVERY = ("consent_root", "log_root", "log_size", "reward_root", "detail")
 
@@ -105,4 +111,4 @@ def _check_step(anchor: Anchor, head: Statement, following: Statement, members: 
     require(following.context == head.context, Reason.WRONG_PREV)
     require(following.prev == anchor.digest(head), Reason.WRONG_PREV)
     require(following.members == head.next_members, Reason.WRONG_MEMBERS)
-    require(members_hash(members) == following.members, Reason.WRONG_MEMBERS)
+    require(listed_hash(members) == following.members, Reason.WRONG_MEMBERS)
