@@ -13,7 +13,7 @@ from typing import Final
 from medsync_protocol.directive import Directive, Revocation
 from medsync_protocol.ids import ChainId, DirectiveId, MemberId, OpId
 from medsync_protocol.kinds import Verdict
-from medsync_protocol.rule import ActorKind, Effect
+from medsync_protocol.rule import ActorKind, Effect, Rule
 from medsync_protocol.subject import Standing
 
 MAX_CARRY_MS: Final = 30 * 24 * 3_600_000
@@ -27,8 +27,10 @@ class Source(Enum):
 
     PATIENT = "a patient key of the record"
     DELEGATE = "a delegate key of the record"
+    FORMER = "a key that the record no longer names"
     CUSTODIAN = "a custodian that signed and carried it itself"
-    MEMBER = "any other member that carried it"
+    MEMBER = "any other member that signed and carried it itself"
+    CARRIED = "a key outside the record, carried by a member"
     CONTESTED = "a member whose operation is void"
     NOBODY = "no member at all"
 
@@ -44,9 +46,7 @@ class Act(Enum):
     LIFT_ATTESTED = "lift a denial that a member attested, or that is contested"
 
 
-_EVERY_MEMBER = frozenset(
-    {Source.PATIENT, Source.DELEGATE, Source.CUSTODIAN, Source.MEMBER, Source.CONTESTED}
-)
+_EVERY_MEMBER = frozenset(set(Source) - {Source.NOBODY})
 
 WHO_MAY: Final[Mapping[Act, frozenset[Source]]] = {
     Act.GRANT: frozenset({Source.PATIENT, Source.DELEGATE, Source.CUSTODIAN}),
@@ -56,7 +56,10 @@ WHO_MAY: Final[Mapping[Act, frozenset[Source]]] = {
     Act.LIFT_SIGNED: frozenset({Source.PATIENT}),
     Act.LIFT_ATTESTED: frozenset({Source.PATIENT, Source.CUSTODIAN}),
 }
-"""The table. A grant by a custodian counts only if that custodian is not its only recipient."""
+"""The table. A grant by a custodian counts only if that custodian is not its only recipient.
+
+A key that was dropped from the record lifts nothing, its own denials neither: it may be in a thief's hands.
+"""
 
 AUTHOR_WAS_MEMBER: Final = frozenset(
     {Verdict.VOID_AFTER_CUT_OFF, Verdict.VOID_CONCURRENT_REMOVAL, Verdict.VOID_KEY, Verdict.VOID_FORK}
@@ -115,10 +118,12 @@ def source_of(standing: Standing, signer: bytes, carriers: Iterable[Carrier]) ->
         return Source.DELEGATE
     held = list(carriers)
     effective = [one for one in held if one.verdict.effective]
-    if any(one.author == signer and signer in standing.custodians for one in effective):
-        return Source.CUSTODIAN
+    if any(one.author == signer for one in effective):
+        return Source.CUSTODIAN if signer in standing.custodians else Source.MEMBER
+    if signer in standing.former_keys:
+        return Source.FORMER
     if effective:
-        return Source.MEMBER
+        return Source.CARRIED
     return Source.CONTESTED if any(one.verdict in AUTHOR_WAS_MEMBER for one in held) else Source.NOBODY
 
 
@@ -174,7 +179,7 @@ def _strike(
 def _may_lift(source: Source, signer: bytes, target: HeldDirective, by: Source) -> bool:
     if signer == target.directive.signer and source in WHO_MAY[Act.LIFT_OWN]:
         return True
-    signed = by in (Source.PATIENT, Source.DELEGATE)
+    signed = by in (Source.PATIENT, Source.DELEGATE, Source.FORMER)
     return source in WHO_MAY[Act.LIFT_SIGNED if signed else Act.LIFT_ATTESTED]
 
 
@@ -185,8 +190,9 @@ def _grant_refused(held: HeldDirective, source: Source) -> str:
         return f"signed by {source.value}: no grant"
     if source is Source.CUSTODIAN and only_recipient(directive) == directive.signer:
         return "attested by its only recipient"
-    first = min(one.hlc >> 16 for one in held.carriers)
-    if not -MAX_EARLY_MS <= first - directive.signed_at <= MAX_CARRY_MS:
+    counting = [one for one in held.carriers if one.verdict.effective] or held.carriers
+    late = ((one.hlc >> 16) - directive.signed_at for one in counting)
+    if not any(-MAX_EARLY_MS <= after <= MAX_CARRY_MS for after in late):
         return "first carried more than 30 days after it was signed"
     return ""
 
@@ -197,13 +203,19 @@ def only_recipient(directive: Directive) -> bytes | None:
         return None
     members: set[bytes] = set()
     for rule in directive.rules:
-        permits = (rule,) if rule.effect is Effect.PERMIT else rule.exceptions or ()
-        for permit in permits:
-            actors = permit.actors if permit.actors is not None else rule.actors
-            if actors is None or any(actor.kind is not ActorKind.ORGANISATION for actor in actors):
+        for permit in (rule,) if rule.effect is Effect.PERMIT else rule.exceptions or ():
+            named = [found for one in {rule, permit} if (found := _recipients(one)) is not None]
+            if not named:
                 return None
-            members |= {actor.path[0] for actor in actors}
+            members |= frozenset.intersection(*named)
     return members.pop() if len(members) == 1 else None
+
+
+def _recipients(rule: Rule) -> frozenset[bytes] | None:
+    """The members a rule names; None when others, or groups, may be meant."""
+    if rule.actors is None or any(actor.kind is not ActorKind.ORGANISATION for actor in rule.actors):
+        return None
+    return frozenset(actor.path[0] for actor in rule.actors)
 
 
 def _count(

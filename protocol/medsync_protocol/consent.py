@@ -26,6 +26,7 @@ from medsync_protocol.ids import (
     Instant,
     MemberId,
     NetworkId,
+    OpId,
     SubjectRef,
 )
 from medsync_protocol.kinds import EntryKind, Verdict
@@ -150,7 +151,10 @@ class MedSyncApplication:
 
     def records(self, subject: SubjectRef) -> dict[bytes, SubjectRecord]:
         """The revisions that stand, by id: one, or several written concurrently. Raises UnknownSubject."""
-        texts = {named: self._files[subject].text(DocumentKind.RECORD, named) for named in self.subject(subject).heads}
+        texts = {
+            named: self._files[subject].text(DocumentKind.RECORD, named)
+            for named in self.subject(subject).heads
+        }
         return {named: decode_record(text) for named, text in texts.items() if text is not None}
 
     def subject(self, subject: SubjectRef) -> Standing:
@@ -205,6 +209,15 @@ class MedSyncApplication:
         text = self._files[self.subject_of(named)].text(DocumentKind.DIRECTIVE, named)
         assert text is not None, "subject_of found it"
         return decode_signed(text)
+
+    def carried_by(self, subject: SubjectRef, document: bytes) -> OpId | None:
+        """An effective operation that carries a directive or revocation already, by the document's id."""
+        held = self._files.get(subject)
+        if held is None:
+            return None
+        kinds = (DocumentKind.DIRECTIVE, DocumentKind.REVOCATION)
+        carriers = [one for kind in kinds for one in held.carriers(kind, document)]
+        return min((one.op_id for one in carriers if one.verdict.effective), default=None)
 
     def numbers(self, subject: SubjectRef, signer: bytes) -> tuple[dict[int, DirectiveId], int]:
         """(number → directive of a key, as held; the highest number that the key's series was taken back to)."""

@@ -284,9 +284,7 @@ def check_signed(document: Directive | Revocation, signed: Signed) -> None:
     verify(document.signer, domain, signed.document, signed.signature)
 
 
-def _check(
-    document: Directive | Revocation, signed: Signed, network: NetworkId, context: ContextId
-) -> None:
+def _check(document: Directive | Revocation, signed: Signed, network: NetworkId, context: ContextId) -> None:
     if (document.network, document.context) != (network, context):
         raise Malformed("the document was signed for another network or context")
     check_signed(document, signed)

@@ -135,7 +135,8 @@ class Standing:
 
     Where revisions were written concurrently, `custodians` and keys are those that all of them name, and every
     one's homes must answer. `home_sets` also holds the homes that a revision not yet final replaces: a change
-    takes force at a final checkpoint, until then majorities of both sets are asked (PROTOCOL §7).
+    takes force at a final checkpoint, until then majorities of both sets are asked (PROTOCOL §7). `former_keys`
+    are those that some revision named and that now don't stand.
     """
 
     subject: SubjectRef
@@ -143,6 +144,7 @@ class Standing:
     custodians: frozenset[MemberId]
     patient_keys: frozenset[bytes]
     delegate_keys: frozenset[bytes]
+    former_keys: frozenset[bytes]
     home_sets: tuple[tuple[MemberId, ...], ...]
     revision: int
 
@@ -174,12 +176,16 @@ def standing(subject: SubjectRef, revisions: Iterable[Revision]) -> Standing | N
     replaced = {one.record.previous for one in valid.values()}
     heads = sorted(key for key in valid if key not in replaced)
     records = [valid[key].record for key in heads]
+    patient_keys = frozenset.intersection(*(frozenset(r.patient_keys) for r in records))
+    delegate_keys = frozenset.intersection(*(frozenset(r.delegate_keys) for r in records))
+    ever = {key for one in valid.values() for key in (*one.record.patient_keys, *one.record.delegate_keys)}
     return Standing(
         subject=subject,
         heads=tuple(heads),
         custodians=frozenset.intersection(*(frozenset(r.custodians) for r in records)),
-        patient_keys=frozenset.intersection(*(frozenset(r.patient_keys) for r in records)),
-        delegate_keys=frozenset.intersection(*(frozenset(r.delegate_keys) for r in records)),
+        patient_keys=patient_keys,
+        delegate_keys=delegate_keys,
+        former_keys=frozenset(ever - patient_keys - delegate_keys),
         home_sets=tuple(sorted({homes for key in heads for homes in _home_sets(valid, key)})),
         revision=max(r.revision for r in records),
     )

@@ -178,7 +178,9 @@ class SubjectFile:
         for named, held in self._of(DocumentKind.DIRECTIVE):
             directive = decode_directive(decode_signed(held.text).document)
             if directive.signer == signer:
-                used[directive.number] = min(DirectiveId(named), used.get(directive.number, DirectiveId(named)))
+                used[directive.number] = min(
+                    DirectiveId(named), used.get(directive.number, DirectiveId(named))
+                )
         revocations = (
             decode_revocation(decode_signed(held.text).document)
             for _, held in self._of(DocumentKind.REVOCATION)
