@@ -79,21 +79,29 @@ class Certificate(View):
     next_members: tuple[Felt, ...]
 
 
+class Opening(View):
+    """What `open_context` takes: founder's key, the genesis, the first voter list, signed by the founder."""
+
+    founder: Felt
+    genesis: Hex32
+    members: tuple[Felt, ...]
+    context: Felt
+    verifier: Felt
+    recovery_delay: int
+    r: Felt
+    s: Felt
+
+
 class ChainRegistration(Body):
-    """Where a context's anchor lives: from then on the node reads it there."""
+    """Where a context was opened, and by which opening: every member checks the founder's signature itself.
+
+    From then on the node reads the context's anchor there, and hands this on to the other members.
+    """
 
     chain_id: Felt
     contract: Felt
-    context: Felt
     block: int = Field(ge=0, description="block in which the context was opened")
-
-
-class ChainObservation(Body):
-    """What a bridge saw the chain hold at k. The node believes only what its own reader sees too."""
-
-    k: int = Field(ge=0)
-    digest: Felt
-    transaction: Felt | None = None
+    opening: Opening
 
 
 class ChainInfo(View):
@@ -110,19 +118,6 @@ class ChainInfo(View):
     reader: dict[str, Any] = Field(
         default_factory=dict, description="how this node reads the chain, and since when"
     )
-
-
-class Opening(View):
-    """What `open_context` takes: founder's key, the genesis, the first voter list, signed by the founder."""
-
-    founder: Felt
-    genesis: Hex32
-    members: tuple[Felt, ...]
-    context: Felt
-    verifier: Felt
-    recovery_delay: int
-    r: Felt
-    s: Felt
 
 
 class OpeningRequest(Body):
