@@ -145,7 +145,7 @@ class Anchored:
     def resigned(self, proposal: Proposal, **changes: Any) -> Proposal:
         """The proposal with its statement changed, and signed as changed."""
         statement = replace(proposal.following, **changes)
-        voters = [vote.index for vote in proposal.votes]
+        voters = [vote.index for vote in proposal.votes if vote.index < len(self.committee.keys)]
         return proposal.but(
             following=statement, votes=self.committee.sign(self.anchor.digest(statement), voters)
         )

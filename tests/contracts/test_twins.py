@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hypothesis import given, settings
@@ -23,6 +24,8 @@ SMALL = settings(max_examples=60, deadline=None)
 WIDE = ("k", "log_size", "not_before")
 felts = st.integers(0, FIELD_PRIME - 1) | st.integers(0, 3)
 places = st.integers(0, 40)
+
+Draw = Callable[[Any], Any]
 
 
 def cairo(call: Callable[[], Any]) -> Any:
@@ -44,7 +47,7 @@ def python(call: Callable[[], Any]) -> Any:
 # -- proposals ----------------------------------------------------------------------------------------------------
 
 
-def edited(draw: st.DrawFn, values: Sequence[Any], element: st.SearchStrategy[Any]) -> list[Any]:
+def edited(draw: Draw, values: Sequence[Any], element: st.SearchStrategy[Any]) -> list[Any]:
     """The list with one thing about it changed."""
     found = list(values)
     at = draw(places) % (len(found) + 1)
@@ -114,6 +117,10 @@ def judged_by_python(anchored: Anchored, proposal: Proposal, check: Callable[...
     return python(lambda: bool(check(anchored.anchor, **arguments)))
 
 
+def posted(anchored: Anchored, proposal: Proposal) -> bool:
+    return bool(anchored.post(proposal).data[0])
+
+
 @SMALL
 @given(data=st.data())
 def test_a_trace_of_checkpoints_is_judged_alike(data: st.DataObject) -> None:
@@ -123,7 +130,7 @@ def test_a_trace_of_checkpoints_is_judged_alike(data: st.DataObject) -> None:
         successors = data.draw(st.sampled_from([None, Committee(3, first=10 * round_ + 10)]))
         proposal = data.draw(spoilt(anchored, anchored.propose(leaves, successors)))
         expected = judged_by_python(anchored, proposal, check_checkpoint)
-        found = cairo(lambda proposal=proposal: bool(anchored.post(proposal).data[0]))
+        found = cairo(partial(posted, anchored, proposal))
         assert found == expected, (found, expected)
         if found is True:
             digest = anchored.anchor.digest(proposal.following)
@@ -170,7 +177,10 @@ def test_consent_proofs_are_judged_alike(items: dict[Felt, Felt], data: st.DataO
         proof = replace(proof, siblings=tuple(edited(data.draw, proof.siblings, felts)))
     if data.draw(st.booleans()):
         proof = replace(
-            proof, terminal=data.draw(st.none() | st.tuples(felts, felts).filter(lambda pair: pair != (0, 0)))
+            proof,
+            terminal=data.draw(
+                st.none() | st.tuples(felts.map(Felt), felts.map(Felt)).filter(lambda pair: pair != (0, 0))
+            ),
         )
     expected = python(lambda: consent_map.check(held.root, key, proof) != ABSENT)
     arguments = calldata.verify_consent(anchored.head, key, proof)
