@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medsync_node.commands.consent_import import import_consent
 from medsync_node.commands.exits import ExitCode
 from medsync_node.commands.options import ContextName, Home, Json, Replicated, examples, millis, node
 from medsync_node.commands.output import moment, show, table
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     from medsync_client.documents import FindMember, Signing
     from medsync_client.subjects import Subject
 
-app = typer.Typer(no_args_is_help=True, help="Grant, verify, revoke, list and show consents.")
+app = typer.Typer(no_args_is_help=True, help="Grant, import, verify, revoke, list and show consents.")
+app.command(
+    "import",
+    epilog=examples(
+        "consent import trial 51cf… consent.json --actor Organization/f001=lab",
+        "consent import trial 51cf… consent.json --offset +01:00 --dry-run",
+    ),
+)(import_consent)
 
 SubjectName = Annotated[str, typer.Argument(metavar="SUBJECT", help="Pseudonym or card.")]
 ConsentName = Annotated[str, typer.Argument(metavar="CONSENT", help="Id of the consent, in hex.")]

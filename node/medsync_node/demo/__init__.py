@@ -1,0 +1,1 @@
+"""The demo: one story on real parts, told by `medsync demo`."""
