@@ -62,6 +62,10 @@ class BlockingClient:
     ) -> None:
         self._http.close()
 
+    def close(self) -> None:
+        """Close its connections; no call after this."""
+        self._http.close()
+
     def send(self, call: Call[T]) -> T:
         """Send any call. Raises ClientError."""
         try:

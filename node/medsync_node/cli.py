@@ -91,3 +91,7 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """The console script `medsync`."""
     sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -65,6 +65,14 @@ class Home:
                 f"cannot make the home directory: {error.strerror}", advice="choose another with --home"
             ) from error
 
+    def require(self) -> None:
+        """Raises OperatorError when there is no home here."""
+        if not self.path.is_dir():
+            raise OperatorError(
+                f"there is no home at {self.path}",
+                advice="make one with `medsync init NAME`, or name another with --home",
+            )
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the home for this process. Raises OperatorError when another one does."""

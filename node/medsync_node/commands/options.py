@@ -39,8 +39,10 @@ def home_of(given: Path | None) -> Path:
 def node(home: Path | None) -> Iterator[BlockingClient]:
     """A client of the daemon that runs on this home. Its calls raise Unreachable when none does."""
     from medsync_client import Address, BlockingClient
+    from medsync_node import config
 
-    with BlockingClient(Address.of_home(home_of(home))) as client:
+    socket = config.load(home_of(home), os.environ, {}).api.socket
+    with BlockingClient(Address(socket=socket)) as client:
         yield client
 
 

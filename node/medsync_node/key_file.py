@@ -1,0 +1,190 @@
+"""The key file of a home: the member's and the device's seeds, sealed under a passphrase by argon2id and secretbox.
+
+Where the passphrase comes from is `passphrase.py`'s; what derives from the seeds is `medsync_protocol.identity`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from nacl.exceptions import CryptoError
+from nacl.pwhash import argon2id
+from nacl.secret import SecretBox
+
+from medsync_node.home import write_private
+from medsync_protocol.errors import KeyFileLocked, OperatorError
+from medsync_protocol.identity import Identity
+
+KIND: Final = "medsync-key-file"
+VERSION: Final = 1
+MIN_PASSPHRASE: Final = 8  # characters: below it a stolen key file is searched in minutes, whatever the cost
+MAX_NAME: Final = 64  # characters: a name stands in tables and logs
+MAX_FILE: Final = 16 * 1024  # bytes: ours have 700
+MAX_MEMORY: Final = 1 << 30  # bytes that a key file may ask of us: 4 times what we write
+MAX_PASSES: Final = 16
+
+RESTORE = "restore it from your backup: without it this home's member and device keys are gone"
+
+
+class Cost(Enum):
+    """(passes, bytes) of argon2id: what trying one passphrase costs, here and for whoever stole the file."""
+
+    INSTITUTION = (argon2id.OPSLIMIT_MODERATE, argon2id.MEMLIMIT_MODERATE)  # 256 MiB, most of a second
+    DEVELOPER = (
+        argon2id.OPSLIMIT_INTERACTIVE,
+        argon2id.MEMLIMIT_INTERACTIVE,
+    )  # 64 MiB: many homes on a laptop
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFileHead:
+    """What stands in clear: the name and public keys, for `medsync init` and for people who look."""
+
+    name: str
+    member: str
+    device: str
+
+
+def new_identity(name: str) -> Identity:
+    """Fresh random seeds. Raises OperatorError for a name that can't be shown."""
+    if not name or len(name) > MAX_NAME or not name.isprintable() or name != name.strip():
+        raise OperatorError(
+            "this is no name for a member",
+            advice=f"use 1 to {MAX_NAME} printable characters, no space at the ends",
+        )
+    return Identity(member_seed=os.urandom(32), device_seed=os.urandom(32), name=name)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises OperatorError when there is a key file: keys are never overwritten."""
+    if path.exists():
+        raise OperatorError(
+            f"{path.name} exists: this home has an identity", advice="name another home with --home"
+        )
+
+
+def create(path: Path, identity: Identity, passphrase: str, *, cost: Cost = Cost.INSTITUTION) -> None:
+    """Seal an identity into a new file, mode 0600. Raises OperatorError when it exists or the passphrase is short."""
+    refuse_existing(path)
+    if len(passphrase) < MIN_PASSPHRASE:
+        raise OperatorError(
+            "the passphrase is too short",
+            advice=f"use {MIN_PASSPHRASE} characters or more: it guards the member's keys",
+        )
+    passes, memory = cost.value
+    salt = os.urandom(argon2id.SALTBYTES)
+    secrets = {
+        "member": identity.member_seed.hex(),
+        "device": identity.device_seed.hex(),
+        "name": identity.name,
+    }
+    box = _box(passphrase, salt, passes, memory).encrypt(json.dumps(secrets).encode())
+    text = json.dumps(
+        {
+            "kind": KIND, "version": VERSION, "name": identity.name, "member": identity.member.hex(),
+            "device": identity.device.hex(),
+            "kdf": {"name": "argon2id", "passes": passes, "memory": memory, "salt": salt.hex()},
+            "box": bytes(box).hex(),
+        },
+        indent=2,
+    )  # fmt: skip
+    try:
+        write_private(path, text.encode() + b"\n")
+    except OSError as error:
+        raise OperatorError(
+            f"cannot write {path.name}: {error.strerror}", advice="choose a home that you may write"
+        ) from error
+
+
+def read_head(path: Path) -> KeyFileHead:
+    """What stands in clear. Raises OperatorError when there is no key file or it can't be read."""
+    fields = _read(path)
+    return KeyFileHead(_text(fields, "name"), _text(fields, "member"), _text(fields, "device"))
+
+
+def unlock(path: Path, passphrase: str) -> Identity:
+    """The identity in a key file. Raises KeyFileLocked for a wrong passphrase, OperatorError for a damaged file."""
+    fields = _read(path)
+    kdf = fields.get("kdf")
+    if not isinstance(kdf, dict) or kdf.get("name") != "argon2id":
+        raise _damaged(path)
+    passes, memory = kdf.get("passes"), kdf.get("memory")
+    if not isinstance(passes, int) or not isinstance(memory, int):
+        raise _damaged(path)
+    if not (1 <= passes <= MAX_PASSES and argon2id.MEMLIMIT_MIN <= memory <= MAX_MEMORY):
+        raise _damaged(path)
+    salt, box = _hex(path, kdf, "salt"), _hex(path, fields, "box")
+    if len(salt) != argon2id.SALTBYTES:
+        raise _damaged(path)
+    try:
+        opened = _box(passphrase, salt, passes, memory).decrypt(box)
+    except CryptoError as error:
+        raise KeyFileLocked(
+            "the passphrase does not open this home's key file",
+            advice="try again; if it is lost, nothing opens the file: init a new home and have it invited again",
+        ) from error
+    identity = _identity(path, opened)
+    if (identity.member.hex(), identity.device.hex()) != (fields.get("member"), fields.get("device")):
+        raise _damaged(path)
+    return identity
+
+
+def _box(passphrase: str, salt: bytes, passes: int, memory: int) -> SecretBox:
+    return SecretBox(
+        argon2id.kdf(SecretBox.KEY_SIZE, passphrase.encode(), salt, opslimit=passes, memlimit=memory)
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            fields = json.loads(file.read(MAX_FILE))
+    except FileNotFoundError as error:
+        raise OperatorError(
+            "this home has no key file",
+            advice="make one with `medsync init NAME`, or name another home with --home",
+        ) from error
+    except OSError as error:
+        raise OperatorError(
+            f"cannot read {path.name}: {error.strerror}", advice="run as the user that owns this home"
+        ) from error
+    except ValueError as error:
+        raise _damaged(path) from error
+    if not isinstance(fields, dict) or fields.get("kind") != KIND:
+        raise _damaged(path)
+    if fields.get("version") != VERSION:
+        raise OperatorError(
+            "the key file is of a newer program", advice="run the version that wrote it, or newer"
+        )
+    return fields
+
+
+def _identity(path: Path, opened: bytes) -> Identity:
+    try:
+        fields = json.loads(opened)
+        return Identity(
+            member_seed=bytes.fromhex(fields["member"]), device_seed=bytes.fromhex(fields["device"]),
+            name=str(fields["name"]),
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path) from error
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    return str(fields.get(name, ""))
+
+
+def _hex(path: Path, fields: dict[str, Any], name: str) -> bytes:
+    try:
+        return bytes.fromhex(fields[name])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> OperatorError:
+    return OperatorError(f"{path.name} is damaged or no key file of ours", advice=RESTORE)
