@@ -102,6 +102,11 @@ class Genesis:
     settings: tuple[tuple[str, int | str], ...] = ()
     salt: bytes = bytes(16)
 
+    def setting(self, name: str, default: int) -> int:
+        """An integer setting by its name."""
+        value = dict(self.settings).get(name, default)
+        return value if isinstance(value, int) else default
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admit:

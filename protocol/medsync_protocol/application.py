@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from medsync_protocol.ids import ChainId, MemberId, OpId, SubjectRef
 from medsync_protocol.kinds import Audience, Verdict
@@ -53,6 +53,14 @@ class OpenedEntry:
     chain: ChainId
     seq: int
     hlc: int  # milliseconds << 16 | counter, the author's clock
+
+
+@runtime_checkable
+class FollowsFinality(Protocol):
+    """An application for which some entries take force only when they are final."""
+
+    def set_final(self, cut: Mapping[ChainId, int]) -> None:
+        """Operations below `cut` (chain → next seq) are final."""
 
 
 class Application(Protocol):

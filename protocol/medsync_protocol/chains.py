@@ -33,6 +33,7 @@ class Chains:
         self._slots: dict[ChainId, list[Slot]] = {}
         self._heads: dict[tuple[OpId, ...], tuple[OpId, ...]] = {}
         self._keys: dict[KeyId, KeyId] = {}
+        self._final: Vector = {}
 
     def next_seq(self, chain: ChainId) -> int:
         """How many operations of the chain are held."""
@@ -67,6 +68,20 @@ class Chains:
             slots = self._slots[chain]
             for seq in range(vector.get(chain, 0), len(slots)):
                 yield chain, seq, slots[seq]
+
+    def open_slots(self) -> Iterator[tuple[ChainId, int, Slot]]:
+        """Every held operation above the settled part of its chain, by chain, then seq."""
+        return self.above(self._final)
+
+    def mark_final(self, chain: ChainId, seq: int) -> None:
+        """The operation's verdict is final; those before it on its chain are too."""
+        self._slots[chain][seq].final = True
+        self._final[chain] = max(self._final.get(chain, 0), seq + 1)
+
+    def mark_open(self, chain: ChainId, seq: int) -> None:
+        """The verdict is no longer final; those after it on its chain are not either."""
+        self._slots[chain][seq].final = False
+        self._final[chain] = min(self._final.get(chain, 0), seq)
 
     def between(self, low: Vector, high: Vector) -> Iterator[tuple[ChainId, int, Slot]]:
         """Every held operation at or above `low` and below `high`, by chain, then seq: a checkpoint's order."""

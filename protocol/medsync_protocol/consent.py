@@ -81,6 +81,7 @@ class MedSyncApplication:
         self._views: dict[SubjectRef, _Static] = {}
         self._standings: dict[SubjectRef, Standing | None] = {}
         self._final: dict[ChainId, int] = {}
+        self._homes: set[MemberId] = set()
         self.unreadable = 0  # entries that decoded to nothing, repeats counted: for status only
 
     # -- folding ----------------------------------------------------------------------------------------------
@@ -101,6 +102,7 @@ class MedSyncApplication:
             self._changed(subject)
         if kind is DocumentKind.RECORD:
             self._keys[document.subjects[0]] = document.subject_key
+            self._homes.update(decode_record(document.text).homes)
         elif kind is DocumentKind.LINK:
             first, second = document.subjects
             self._links.setdefault(first, set()).add(second)
@@ -133,6 +135,10 @@ class MedSyncApplication:
         return self._keys
 
     # -- reading ----------------------------------------------------------------------------------------------
+
+    def is_home(self, member: MemberId) -> bool:
+        """Whether any revision of any record names the member as a home: then its heartbeats are waited for."""
+        return member in self._homes
 
     def subjects(self) -> list[SubjectRef]:
         """Pseudonyms with an effective enrolment, ascending."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medsync_protocol import frames
+from medsync_protocol.candidate import Plan
 from medsync_protocol.frames import FrameKind
 from medsync_protocol.ids import ChainId, ContextId, DeviceId
 from medsync_protocol.journal import Record
@@ -62,6 +63,23 @@ class Reread:
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Run `plan.build()`, pure and perhaps long, wherever it holds nobody up; give the result to `Engine.evaluated`."""
+
+    context: ContextId
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """Ask on a guest protocol at any of these addresses; give an answer to `Engine.answered`."""
+
+    addresses: tuple[str, ...]
+    protocol: str
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """A sealed hint on a gossip topic; may be lost."""
 
@@ -107,7 +125,21 @@ class Notify:
     fields: tuple[tuple[str, Any], ...] = ()
 
 
-Effect = Persist | Send | Acknowledge | Serve | Reread | Publish | Topics | Expel | Misbehaved | Dial | Notify
+Effect = (
+    Persist
+    | Send
+    | Acknowledge
+    | Serve
+    | Reread
+    | Evaluate
+    | Knock
+    | Publish
+    | Topics
+    | Expel
+    | Misbehaved
+    | Dial
+    | Notify
+)
 
 
 class Outbox:

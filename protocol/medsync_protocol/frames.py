@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from medsync_protocol.ids import ChainId, ContextId, DeviceId, NetworkId
 from medsync_protocol.operation import MAX_OP_BYTES, PROTOCOL_VERSION
 
 MAX_FRAME_BYTES: Final = 1 << 20  # the transport's bound; larger answers come in several frames
+MAX_CHUNK_BYTES: Final = MAX_FRAME_BYTES - 1024  # of operations in one frame: room for its head
 MAX_OPS: Final = 8192  # operations in one frame: single-entry ones of 128 bytes would fill it
 MAX_VECTOR: Final = 65_536  # chains: devices times incarnations
 
@@ -37,6 +38,7 @@ class FrameKind(IntEnum):
     ANSWER = 15  # context, request, payload
     NOTICE = 16  # context, operations: from a removed member (PROTOCOL §3.4)
     ADDRESSES = 17  # devices and where they listen
+    ANCHOR = 18  # context, where it is opened on chain, signed by its founder
 
 
 def encode(kind: FrameKind, *fields: Any) -> bytes:
@@ -76,6 +78,20 @@ def want_context(value: Any) -> ContextId:
 def ops(context: ContextId, wires: Iterable[bytes]) -> bytes:
     """A frame of operations."""
     return encode(FrameKind.OPS, context, list(wires))
+
+
+def ops_frames(context: ContextId, wires: Iterable[bytes]) -> Iterator[bytes]:
+    """As many OPS frames as it takes to keep each below MAX_FRAME_BYTES; none for no operations."""
+    waiting: list[bytes] = []
+    size = 0
+    for wire in wires:
+        if waiting and (size + len(wire) > MAX_CHUNK_BYTES or len(waiting) == MAX_OPS):
+            yield ops(context, waiting)
+            waiting, size = [], 0
+        waiting.append(wire)
+        size += len(wire) + 5
+    if waiting:
+        yield ops(context, waiting)
 
 
 def want_ops(fields: tuple[Any, ...]) -> tuple[ContextId, list[bytes]]:

@@ -108,6 +108,36 @@ class Log:
         return Felt(int.from_bytes(self._nodes[at : at + _NODE], "big"))
 
 
+def grow(size: int, peaks: Sequence[int], leaves: Iterable[int]) -> tuple[bytes, list[Felt]]:
+    """(nodes that come to be, in storage order; new peaks) when leaves are added to a log known by its peaks alone."""
+    nodes = bytearray()
+    held = [Felt(peak) for peak in peaks]
+    for leaf in leaves:
+        if size >= MAX_LOG_SIZE:
+            raise Malformed("the log is full")
+        node = Felt(leaf)
+        nodes += felt_bytes(node)
+        left = size
+        while left & 1:
+            node = pair(held.pop(), node)
+            nodes += felt_bytes(node)
+            left >>= 1
+        held.append(node)
+        size += 1
+    return bytes(nodes), held
+
+
+def grown_proof(old: int, new: int, nodes: bytes) -> list[Felt]:
+    """The append proof from `old` to `new` leaves, out of the nodes that `grow` gave."""
+    start = _node_count(old)
+
+    def node(height: int, index: int) -> Felt:
+        at = (_node_count(((index + 1) << height) - 1) + height - start) * _NODE
+        return Felt(int.from_bytes(nodes[at : at + _NODE], "big"))
+
+    return [node(height, at >> height) for at, height in _aligned(old, new)]
+
+
 def extend(old_size: int, old_peaks: Sequence[int], new_size: int, nodes: Sequence[int]) -> list[Felt]:
     """Peaks at `new_size` from those at `old_size` and an append proof. Raises AnchorRefusal, Malformed.
 

@@ -18,7 +18,7 @@ from medsync_protocol.codec import pack
 from medsync_protocol.crypto import blake2b
 from medsync_protocol.ids import ChainId, DeviceId, KeyId, MemberId, OpId, device_of
 from medsync_protocol.kinds import Role, Verdict
-from medsync_protocol.policy import Deny, Policy
+from medsync_protocol.policy import Deny, Policy, Ruling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +144,8 @@ class MembershipFold:
         self._states: dict[tuple[int, int], MembershipState] = {}
         self._frozen: dict[OpId, Verdict] = {}
         self._frozen_version = 0
+        self._heads: frozenset[OpId] = frozenset()
+        self._current: MembershipState | None = None
 
     def __contains__(self, op_id: OpId) -> bool:
         return op_id in self._index
@@ -155,8 +157,11 @@ class MembershipFold:
         """Take an operation all of whose `heads` are here. The same one again changes nothing."""
         if op_id in self._index:
             return
+        heads = tuple(heads)
         past = self._past(heads)
         generation = 1 + max((self._nodes[i].generation for i in _bits(past)), default=0)
+        self._heads = self._heads.difference(heads) | {op_id}
+        self._current = None
         self._index[op_id] = len(self._nodes)
         self._nodes.append(_Node(op_id, device_of(chain), action, past, generation))
 
@@ -167,6 +172,7 @@ class MembershipFold:
             self._frozen.update(mine)
             self._frozen_version += 1
             self._states.clear()
+            self._current = None
 
     def thaw(self, op_ids: Iterable[OpId]) -> None:
         """The block that froze these vanished."""
@@ -174,17 +180,21 @@ class MembershipFold:
             self._frozen.pop(op_id, None)
         self._frozen_version += 1
         self._states.clear()
+        self._current = None
 
     def heads(self) -> tuple[OpId, ...]:
         """Operations that no other one here cites, ascending."""
-        covered = 0
-        for node in self._nodes:
-            covered |= node.past
-        return tuple(sorted(node.op_id for i, node in enumerate(self._nodes) if not covered >> i & 1))
+        return tuple(sorted(self._heads))
 
     def state(self) -> MembershipState:
         """Of everything held."""
-        return self._resolve((1 << len(self._nodes)) - 1, frozen=True)
+        if self._current is None:
+            self._current = self._resolve((1 << len(self._nodes)) - 1, frozen=True)
+        return self._current
+
+    def may(self, author: MemberId, action: Action) -> Ruling:
+        """What the policy says of an action by this author, on everything held."""
+        return self._policy.may(self.state(), author, action)
 
     def state_at(self, heads: Iterable[OpId]) -> MembershipState:
         """As an author that cites these heads knew it. Final verdicts don't reach back into it."""

@@ -1,12 +1,12 @@
 """Who has what: pushes own operations, answers vectors, repairs gaps, counts acknowledgements (PROTOCOL §6).
 
 A session stands for one connected device. A vector is exact: one round trip tells both sides what to serve. Nothing
-here is lost silently: what a peer lacks is served when its vector shows it.
+here is lost silently: what a peer lacks is served when its vector shows it. What a member may see is serving.py's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,11 +18,15 @@ from medsync_protocol.errors import Invalid
 from medsync_protocol.frames import FrameKind
 from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, DeviceId, MemberId
 from medsync_protocol.kinds import OpKind, Plane
-from medsync_protocol.operation import Operation, open_payload
-from medsync_protocol.replica import News, Replica, read_action
+from medsync_protocol.operation import open_payload
+from medsync_protocol.reading import read_action
+from medsync_protocol.replica import News, Replica
+from medsync_protocol.serving import farewell, redacted_news, takes_from
 
 ANTI_ENTROPY_MS: Final = 3_000  # a random connected member is asked for its vector this often
-MAX_GAP_ASKS_MS: Final = 200  # a gap asks the peer for its vector at most this often
+GAP_ASKS_MS: Final = 200  # a gap asks the peer for its vector at most this often
+PULL_MS: Final = 2_000  # missing keys and bodies are asked for this often
+MAX_PULLS: Final = 64  # keys or bodies asked for at a time, each from one peer
 
 
 @dataclass(slots=True)
@@ -31,76 +35,90 @@ class Session:
 
     peer: DeviceId
     greeted: bool = False
+    version: int = 0
     sent: dict[ContextId, Vector] = field(default_factory=dict)
-    acked: dict[ContextId, Vector] = field(default_factory=dict)
     asked_at: dict[ContextId, int] = field(default_factory=dict)
 
 
 class Sync:
-    """Sessions, and the replicas they are about."""
+    """Sessions, and the replicas they are about. `member_of` tells whose device a peer is."""
 
-    def __init__(self, replicas: dict[ContextId, Replica], member: MemberId) -> None:
+    def __init__(
+        self, replicas: Mapping[ContextId, Replica], member_of: Callable[[DeviceId], MemberId | None]
+    ) -> None:
         self._replicas = replicas
-        self._me = member
+        self._member_of = member_of
         self.sessions: dict[DeviceId, Session] = {}
-        self.prospects: set[ContextId] = set()
         self._acked: dict[ContextId, dict[MemberId, Vector]] = {}
         self._next_round = 0
-
-    def member_of(self, peer: DeviceId) -> MemberId | None:
-        """The network member whose device this is."""
-        network = self._replicas.get(NETWORK_CONTEXT)
-        return None if network is None else network.membership.devices.get(peer)
+        self._next_pull = 0
 
     def replicated(self, context: ContextId, chain: ChainId, seq: int) -> set[MemberId]:
         """Other members that acknowledged the operation after their own commit."""
-        return {member for member, vector in self._acked.get(context, {}).items() if vector.get(chain, 0) > seq}
+        held = self._acked.get(context, {})
+        return {member for member, vector in held.items() if vector.get(chain, 0) > seq}
 
-    def behind(self, context: ContextId) -> Mapping[MemberId, Vector]:
+    def acknowledged(self, context: ContextId) -> Mapping[MemberId, Vector]:
         """What each other member acknowledged."""
         return self._acked.get(context, {})
+
+    def linked(self, replica: Replica) -> list[Session]:
+        """Sessions with members of the context, greeted."""
+        members = replica.membership.members
+        return [s for s in self.sessions.values() if s.greeted and self._member_of(s.peer) in members]
 
     # -- vectors ----------------------------------------------------------------------------------------------
 
     def greet(self, session: Session) -> list[Effect]:
         """After both hellos: our vector of every context that the peer's member is in."""
         session.greeted = True
-        member = self.member_of(session.peer)
-        shared = [r for r in self._replicas.values() if member in r.membership.members or r.context == NETWORK_CONTEXT]
-        return [self._vector(session, replica, answer=False) for replica in shared]
+        member = self._member_of(session.peer)
+        return [
+            self._vector(session, replica, answer=False)
+            for replica in self._replicas.values()
+            if replica.context == NETWORK_CONTEXT or member in replica.membership.members
+        ]
 
     def share(self, context: ContextId) -> list[Effect]:
-        """A context's membership changed: whoever is in it and connected now gets our vector."""
+        """A context's membership changed: whoever is in it, connected and not yet in step gets our vector."""
         replica = self._replicas[context]
         return [
             self._vector(session, replica, answer=True)
-            for session in self.sessions.values()
-            if session.greeted and context not in session.sent and self.member_of(session.peer) in replica.membership.members
+            for session in self.linked(replica)
+            if context not in session.sent
         ]
+
+    def ask(self, session: Session, context: ContextId) -> list[Effect]:
+        """An empty vector: send us all that you have of this context."""
+        return [Send(session.peer, frames.encode(FrameKind.VECTOR, context, [], False))]
 
     def _vector(self, session: Session, replica: Replica, *, answer: bool) -> Send:
         fields = frames.vector_fields(replica.vector)
         return Send(session.peer, frames.encode(FrameKind.VECTOR, replica.context, fields, answer))
 
-    def on_vector(self, session: Session, context: ContextId, theirs: Vector, answer: bool) -> list[Effect]:
+    def on_vector(
+        self, now: int, session: Session, replica: Replica, theirs: Vector, answer: bool
+    ) -> list[Effect]:
         """Serve what they lack, ask for what we lack."""
-        replica = self._replicas.get(context)
-        if replica is None:
-            if context in self.prospects or len(self.prospects) >= MAX_PROSPECTS:
-                return []
-            self.prospects.add(context)
-            return [Send(session.peer, frames.encode(FrameKind.VECTOR, context, [], False))]
-        member = self.member_of(session.peer)
-        if member not in replica.membership.members:
-            return self._farewell(session, replica, member, theirs)
+        member = self._member_of(session.peer)
+        context = replica.context
         mine = replica.vector
+        effects: list[Effect] = []
+        if member not in replica.membership.members and not self._founding(replica):
+            return list(self._farewell(session, replica, member, theirs))
         session.sent[context] = dict(theirs)
         self.note_ack(session, context, theirs)
-        effects: list[Effect] = list(self._serve(session, replica, theirs, mine))
-        if answer or any(mine.get(chain, 0) < upto for chain, upto in theirs.items()) and not answer and theirs:
-            if answer or not self._asked_lately(session, context, None):
-                effects.append(self._vector(session, replica, answer=False))
+        effects += self._serve(session, replica, theirs, mine)
+        lacking = any(mine.get(chain, 0) < upto for chain, upto in theirs.items())
+        if answer or (lacking and not self._asked_lately(session, context, now)):
+            effects.append(self._vector(session, replica, answer=False))
         return effects
+
+    def _founding(self, replica: Replica) -> bool:
+        """While we don't see ourselves in it, membership is too incomplete to tell who is not."""
+        return replica.context == NETWORK_CONTEXT and replica.role is None and not any(
+            removed.member == replica.member for removed in replica.membership.removed
+        )
 
     def _serve(self, session: Session, replica: Replica, theirs: Vector, mine: Vector) -> Iterable[Serve]:
         first = replica.genesis_chain
@@ -110,23 +128,17 @@ class Sync:
                 session.sent[replica.context][chain] = mine[chain]
                 yield Serve(session.peer, replica.context, chain, have, mine[chain])
 
-    def _farewell(self, session: Session, replica: Replica, member: MemberId | None, theirs: Vector) -> list[Effect]:
+    def _farewell(
+        self, session: Session, replica: Replica, member: MemberId | None, theirs: Vector
+    ) -> Iterable[Serve]:
         """A removed member receives its removal, and what that rests on, with every data entry pruned (§3.4)."""
-        upto = replica.farewell(member) if member is not None else None
-        if upto is None:
-            return []
-        if all(theirs.get(chain, 0) >= end for chain, end in upto.items()):
-            return []
-        return [
-            Serve(session.peer, replica.context, chain, theirs.get(chain, 0), end)
-            for chain, end in sorted(upto.items())
-            if theirs.get(chain, 0) < end
-        ]
+        upto = farewell(replica, member) if member is not None else None
+        for chain, end in sorted((upto or {}).items()):
+            if theirs.get(chain, 0) < end:
+                yield Serve(session.peer, replica.context, chain, theirs.get(chain, 0), end)
 
-    def _asked_lately(self, session: Session, context: ContextId, now: int | None) -> bool:
-        if now is None:
-            return False
-        if now - session.asked_at.get(context, -MAX_GAP_ASKS_MS) < MAX_GAP_ASKS_MS:
+    def _asked_lately(self, session: Session, context: ContextId, now: int) -> bool:
+        if now - session.asked_at.get(context, -GAP_ASKS_MS) < GAP_ASKS_MS:
             return True
         session.asked_at[context] = now
         return False
@@ -137,7 +149,7 @@ class Sync:
             return []
         self._next_round = now + ANTI_ENTROPY_MS
         session = self.sessions[sorted(self.sessions)[choose % len(self.sessions)]]
-        member = self.member_of(session.peer)
+        member = self._member_of(session.peer)
         return [
             self._vector(session, replica, answer=True)
             for replica in self._replicas.values()
@@ -146,33 +158,32 @@ class Sync:
 
     # -- operations -------------------------------------------------------------------------------------------
 
-    def on_ops(self, now: int, session: Session, context: ContextId, wires: list[bytes]) -> list[Effect]:
+    def on_ops(self, now: int, session: Session, replica: Replica, wires: list[bytes]) -> list[Effect]:
         """Take operations from a member; acknowledge after the commit; ask again when a gap shows."""
-        replica = self._replicas.get(context)
-        if replica is None:
+        if not takes_from(replica, self._member_of(session.peer)) and not self._founding(replica):
             return []
-        if not replica.takes_from(self.member_of(session.peer)):
-            return []
-        parked = len(replica.parked())
+        parked = len(replica.parking)
+        fresh = len(replica.news)
         effects: list[Effect] = []
         for wire in wires:
             try:
                 effects += replica.receive(now, wire)
             except Invalid as error:
                 effects.append(Misbehaved(session.peer, f"{type(error).__name__}: {error}"))
+        context = replica.context
         sent = session.sent.setdefault(context, {})
-        for news in replica.news:
+        for news in replica.news[fresh:]:
             header = news.operation.header
-            sent[header.chain] = max(sent.get(header.chain, 0), header.seq + 1)
-            if not news.own:
-                effects.append(Acknowledge(session.peer, context, header.chain, header.seq + 1))
-        if len(replica.parked()) > parked and not self._asked_lately(session, context, now):
+            if sent.get(header.chain, 0) <= header.seq:
+                sent[header.chain] = header.seq + 1
+            effects.append(Acknowledge(session.peer, context, header.chain, header.seq + 1))
+        if len(replica.parking) > parked and not self._asked_lately(session, context, now):
             effects.append(self._vector(session, replica, answer=True))
         return effects
 
     def note_ack(self, session: Session, context: ContextId, vector: Vector) -> bool:
         """The peer's member holds this much; True when that is new."""
-        member = self.member_of(session.peer)
+        member = self._member_of(session.peer)
         if member is None:
             return False
         known = self._acked.setdefault(context, {}).setdefault(member, {})
@@ -191,14 +202,21 @@ class Sync:
             return []
         effects: list[Effect] = []
         members = replica.membership.members
-        going = {member for item in own for member in _removed_by(item, replica.context)}
+        going = {removed for item in own for removed in _removed_by(item, replica.context)}
         for session in self.sessions.values():
-            member = self.member_of(session.peer)
-            if member is not None and (member in members or member in going) and session.greeted:
+            member = self._member_of(session.peer)
+            if member is None or not session.greeted:
+                continue
+            if member in members:
                 effects += self._push_to(session, member, replica, own)
+            elif member in going:
+                shown = [item for item in own if item.operation.header.plane != Plane.DATA]
+                effects += self._push_to(session, member, replica, shown)
         return effects
 
-    def _push_to(self, session: Session, member: MemberId, replica: Replica, own: list[News]) -> list[Effect]:
+    def _push_to(
+        self, session: Session, member: MemberId, replica: Replica, own: list[News]
+    ) -> list[Effect]:
         sent = session.sent.get(replica.context)
         if sent is None:
             return []
@@ -208,20 +226,36 @@ class Sync:
             header = item.operation.header
             at = sent.get(header.chain, 0)
             if at == header.seq:
-                ready.append(_redacted(replica, member, item.operation))
+                ready.append(redacted_news(replica, member, item))
                 sent[header.chain] = header.seq + 1
             elif at < header.seq:
                 effects.append(Serve(session.peer, replica.context, header.chain, at, header.seq + 1))
                 sent[header.chain] = header.seq + 1
-        return [*effects, Send(session.peer, frames.ops(replica.context, ready))] if ready else effects
+        return [*effects, *(Send(session.peer, frame) for frame in frames.ops_frames(replica.context, ready))]
 
+    # -- what is missing --------------------------------------------------------------------------------------
 
-MAX_PROSPECTS: Final = 64  # contexts a peer may name that we don't hold yet
-
-
-def _redacted(replica: Replica, member: MemberId, operation: Operation) -> bytes:
-    wire = operation.wire
-    return wire if operation.header.plane != Plane.DATA else replica.redacted(member, wire)
+    def pulls(self, now: int, choose: int) -> list[Effect]:
+        """Epoch keys and entries that should be ours, asked of one connected member at a time."""
+        if now < self._next_pull:
+            return []
+        self._next_pull = now + PULL_MS
+        effects: list[Effect] = []
+        for replica in self._replicas.values():
+            sessions = self.linked(replica)
+            if not sessions:
+                continue
+            peer = sessions[choose % len(sessions)].peer
+            known = replica.membership.keys
+            missing = [key_id for key_id in replica.opener.missing_epochs() if key_id in known]
+            effects += [
+                Send(peer, frames.encode(FrameKind.KEY_PULL, replica.context, key_id))
+                for key_id in missing[:MAX_PULLS]
+            ]
+            for (chain, seq), author in list(replica.opener.wanted.items())[:MAX_PULLS]:
+                holders = [s.peer for s in sessions if self._member_of(s.peer) == author] or [peer]
+                effects.append(Send(holders[0], frames.encode(FrameKind.BODY, replica.context, chain, seq)))
+        return effects
 
 
 def _removed_by(news: News, context: ContextId) -> list[MemberId]:

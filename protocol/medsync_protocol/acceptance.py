@@ -1,0 +1,287 @@
+"""What the chain accepted of one context: history, consent map, log peaks, frozen verdicts; and the plan of what follows.
+
+Acceptance freezes what lies below the cut, and thaws it when the block vanishes (PROTOCOL §5). Proposing and voting
+are checkpoints.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from medsync_protocol.application import FollowsFinality
+from medsync_protocol.anchoring import Anchoring, check_opening
+from medsync_protocol.candidate import Built, Candidate, Cut, Plan, Signers
+from medsync_protocol.certificate import Accepted, Certificate
+from medsync_protocol.chains import Vector
+from medsync_protocol.commitments import Commitments
+from medsync_protocol.consent_map import ConsentMap
+from medsync_protocol.effects import Effect, Notify, Persist
+from medsync_protocol.errors import Refused
+from medsync_protocol.ids import ChainId, OpId
+from medsync_protocol.journal import Record, ValueRecord
+from medsync_protocol.kinds import Plane, Verdict
+from medsync_protocol.membership import MembershipState
+from medsync_protocol.operation import NO_KEY
+from medsync_protocol.policy import policy_hash, policy_named
+from medsync_protocol.poseidon import Felt, felt_bytes, felt_of
+from medsync_protocol.replica import Replica
+from medsync_protocol.transition import Anchor
+
+Verdicts = tuple[tuple[ChainId, int, OpId, Verdict], ...]
+
+
+class Acceptance:
+    """`history` begins with the opening once the context is anchored; before that it is empty."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._commitments = Commitments()
+        self.consents = ConsentMap()
+        """The map under the newest accepted consent root."""
+        self._maps: list[ConsentMap | None] = []  # the one before each accepted checkpoint, for taking it back
+        self.anchoring: Anchoring | None = None
+        self.history: list[Accepted] = []
+        self.settled = 0
+        self._stored: dict[int, bytes] = {}
+        self._nodes: dict[bytes, bytes] = {}
+
+    @property
+    def accepted(self) -> int:
+        """The newest k that this node saw accepted; 0 for the opening, or before it."""
+        return max(len(self.history) - 1, 0)
+
+    @property
+    def head(self) -> Accepted:
+        """The newest accepted checkpoint. Raises Refused before the context is anchored."""
+        if not self.history:
+            raise Refused(
+                "the context is not anchored on a chain yet", code="not_anchored",
+                advice="run `medsync contract register` for it",
+            )  # fmt: skip
+        return self.history[-1]
+
+    @property
+    def contract(self) -> Anchor:
+        """The contract that statements are for."""
+        assert self.anchoring is not None, "asked before the context was anchored"
+        return self.anchoring.opening.anchor
+
+    # -- anchoring --------------------------------------------------------------------------------------------
+
+    def anchor(self, anchoring: Anchoring) -> list[Effect]:
+        """Take where the context is opened. Raises Malformed or BadSignature; a second opening changes nothing."""
+        if self.anchoring is not None:
+            return []
+        genesis = self._replica.chains.slot(self._replica.genesis_chain, 0).op_id
+        signers = check_opening(anchoring.opening, genesis, self._replica.membership)
+        self._open(anchoring, signers)
+        record = ValueRecord("anchor", self._replica.context, b"", anchoring.encode())
+        return [Persist((record,), True), Notify("anchored", self._replica.context)]
+
+    def _open(self, anchoring: Anchoring, signers: Signers) -> None:
+        statement = anchoring.opening.statement
+        self.anchoring = anchoring
+        self.history = [
+            Accepted(
+                certificate=None, statement=statement, digest=anchoring.opening.anchor.digest(statement),
+                cut=Cut(), peaks=(), next_signers=signers, exceptions=(), obliged={},
+            )
+        ]  # fmt: skip
+
+    # -- cuts and plans ---------------------------------------------------------------------------------------
+
+    def closed(self) -> Vector:
+        """What a cut may contain: everything held, short of forks."""
+        held = self._replica.vector
+        for chain, first in self._replica.judge.forks.items():
+            held[chain] = max(min(held.get(chain, 0), first), self.head.cut.vector.get(chain, 0))
+        return {chain: count for chain, count in held.items() if count}
+
+    def holds(self, cut: Cut) -> bool:
+        """Whether every operation below the cut is here, and the same ones."""
+        chains = self._replica.chains
+        return all(
+            chains.next_seq(chain) >= count and chains.slot(chain, count - 1).op_id == head
+            for chain, count, head in cut.heads
+        )
+
+    def is_closed(self, cut: Cut) -> bool:
+        """Larger than the last cut, no fork below, and every membership operation cited lies below it."""
+        below, before = cut.vector, self.head.cut.vector
+        larger = all(below.get(chain, 0) >= count for chain, count in before.items()) and below != before
+        forked = any(below.get(chain, 0) > first for chain, first in self._replica.judge.forks.items())
+        if not larger or forked:
+            return False
+        cited = {slot.heads for _, _, slot in self._replica.chains.between(before, below)}
+        for head in {head for heads in cited for head in heads}:
+            chain, seq = self._replica.places[head]
+            if below.get(chain, 0) <= seq:
+                return False
+        return True
+
+    def cut(self, vector: Vector) -> Cut:
+        """The cut at what is held below the vector."""
+        chains = self._replica.chains
+        return Cut(
+            tuple((chain, count, chains.slot(chain, count - 1).op_id) for chain, count in sorted(vector.items()))
+        )
+
+    def plan(self, cut: Cut, not_before: int, expected: Candidate | None = None) -> Plan:
+        """What a statement with this cut is made from; `not_before` in seconds."""
+        replica, head = self._replica, self.head
+        below = cut.vector
+        state = replica.fold.state_of(
+            op_id for op_id, (chain, seq) in replica.places.items() if below.get(chain, 0) > seq
+        )
+        verdicts = tuple(self._verdicts(below, state))
+        return Plan(
+            anchor=self.contract, head=head.statement, peaks=head.peaks, consents=self.consents,
+            changes=self._changes(verdicts), cut=cut, verdicts=verdicts,
+            next_signers=state.voters or head.next_signers, membership_root=state.root(),
+            key_id=state.usable_key() or NO_KEY, policy_hash=policy_hash(policy_named(replica.genesis.policy)),
+            not_before=not_before, expected=expected,
+        )  # fmt: skip
+
+    def _verdicts(
+        self, below: Vector, state: MembershipState
+    ) -> Iterable[tuple[ChainId, int, OpId, Verdict]]:
+        replica = self._replica
+        for chain, seq, slot in replica.chains.between(self.head.cut.vector, below):
+            if slot.plane == Plane.DATA:
+                yield chain, seq, slot.op_id, replica.judge.judge_at(chain, seq, slot, state)
+            else:
+                yield chain, seq, slot.op_id, state.verdicts[slot.op_id]
+
+    def _changes(self, verdicts: Iterable[tuple[ChainId, int, OpId, Verdict]]) -> Mapping[Felt, Felt]:
+        """What of the consent map these operations change; the commitments are left as they were."""
+        verdicts = list(verdicts)
+        self._fold_labels(verdicts, count=True)
+        changes = self._commitments.changes()
+        self._fold_labels(verdicts, count=False)
+        self._commitments.changes()
+        return changes
+
+    def _fold_labels(
+        self, verdicts: Iterable[tuple[ChainId, int, OpId, Verdict]], *, count: bool
+    ) -> None:
+        for chain, seq, op_id, verdict in verdicts:
+            for _, label in self._replica.labels.get((chain, seq), ()):
+                self._commitments.fold(label, op_id, count and verdict.effective)
+
+    # -- acceptance -------------------------------------------------------------------------------------------
+
+    def adopt(self, certificate: Certificate, plan: Plan, built: Built) -> list[Effect]:
+        """The chain holds this checkpoint: freeze what lies below its cut."""
+        replica = self._replica
+        before = self.consents
+        self._fold_labels(plan.verdicts, count=True)
+        self._commitments.changes()
+        accepted = Accepted(
+            certificate=certificate, statement=built.statement, digest=built.digest, cut=plan.cut,
+            peaks=built.peaks, next_signers=plan.next_signers,
+            exceptions=tuple((c, s, v) for c, s, _, v in plan.verdicts if not v.effective),
+            obliged={},
+        )  # fmt: skip
+        self._maps.append(before)
+        self.consents = built.consents
+        self.history.append(accepted)
+        effects = self._freeze(plan.verdicts, accepted)
+        accepted = self.history[-1] = replace(accepted, obliged=self.closed())
+        fields = (("k", accepted.statement.k), ("digest", hex(accepted.digest)))
+        records = self._records(accepted, before, built.nodes)
+        return [Persist(records, True), *effects, Notify("accepted", replica.context, fields)]
+
+    def _freeze(self, verdicts: Verdicts, accepted: Accepted) -> list[Effect]:
+        self._replica.seen = (accepted.statement.k, felt_bytes(accepted.digest))
+        return self._replica.settle((chain, seq, verdict) for chain, seq, _, verdict in verdicts)
+
+    def _records(self, accepted: Accepted, before: ConsentMap, nodes: bytes) -> tuple[Record, ...]:
+        context, k = self._replica.context, accepted.statement.k
+        head = self.history[k - 1].statement
+        added, dropped = self.consents.changes_since(before)
+        return (
+            ValueRecord("checkpoint", context, k.to_bytes(8, "big"), accepted.encode()),
+            ValueRecord("log", context, head.log_size.to_bytes(8, "big"), nodes),
+            *(ValueRecord("consent_node", context, name, node) for name, node in added.items()),
+            *(ValueRecord("consent_node", context, name, None) for name in dropped),
+        )
+
+    def settle(self, k: int) -> list[Effect]:
+        """The checkpoint k is chain-final: changes of homes below it take force."""
+        self.settled = k
+        application = self._replica.application
+        if isinstance(application, FollowsFinality):
+            application.set_final(self.history[k].cut.vector)
+        record = ValueRecord("settled", self._replica.context, b"", k.to_bytes(8, "big"))
+        return [Persist((record,), False), Notify("settled", self._replica.context, (("k", k),))]
+
+    def retract(self, k: int) -> list[Effect]:
+        """The block that held the accepted checkpoint k vanished: thaw it and all after it, down to what is settled."""
+        replica = self._replica
+        records: list[Record] = []
+        thawed: list[tuple[ChainId, int]] = []
+        while self.accepted >= max(k, self.settled + 1):
+            gone, after = self.history.pop(), self.consents
+            added = list(replica.chains.between(self.head.cut.vector, gone.cut.vector))
+            self._fold_labels([(c, s, slot.op_id, slot.verdict) for c, s, slot in added], count=False)
+            changes = self._commitments.changes()
+            self.consents = self._maps.pop() or after.put_many(changes)
+            thawed += [(chain, seq) for chain, seq, _ in added]
+            back, dropped = self.consents.changes_since(after)
+            records += [
+                ValueRecord("checkpoint", replica.context, gone.statement.k.to_bytes(8, "big"), None),
+                ValueRecord("log", replica.context, self.head.statement.log_size.to_bytes(8, "big"), None),
+                *(ValueRecord("consent_node", replica.context, name, node) for name, node in back.items()),
+                *(ValueRecord("consent_node", replica.context, name, None) for name in dropped),
+            ]
+        if not thawed:
+            return []
+        replica.seen = (self.accepted, felt_bytes(self.head.digest) if self.accepted else bytes(32))
+        notice = Notify("retracted", replica.context, (("k", k),))
+        return [Persist(tuple(records), True), *replica.thaw(thawed), notice]
+
+    # -- restart ----------------------------------------------------------------------------------------------
+
+    def replay(self, record: ValueRecord) -> None:
+        """Keep what the journal holds of this until `restored`."""
+        if record.value is None:
+            return
+        match record.table:
+            case "anchor":
+                self.anchoring = Anchoring.decode(record.value)
+            case "checkpoint":
+                self._stored[int.from_bytes(record.key, "big")] = record.value
+            case "consent_node":
+                self._nodes[record.key] = record.value
+            case "settled":
+                self.settled = int.from_bytes(record.value, "big")
+
+    def restored(self) -> list[Effect]:
+        """After the last record: history, map and frozen verdicts as they were."""
+        if self.anchoring is None:
+            return []
+        genesis = self._replica.chains.slot(self._replica.genesis_chain, 0).op_id
+        signers = check_opening(self.anchoring.opening, genesis, self._replica.membership)
+        self._open(self.anchoring, signers)
+        effects: list[Effect] = []
+        for k in range(1, len(self._stored) + 1):
+            before = self.head
+            accepted = Accepted.decode(self._stored[k], before.statement)
+            verdicts = tuple(self._recorded(before.cut.vector, accepted))
+            self._fold_labels(verdicts, count=True)
+            self.history.append(accepted)
+            effects += self._freeze(verdicts, accepted)
+        self._commitments.changes()
+        root = felt_of(felt_bytes(self.head.statement.consent_root))
+        self.consents = ConsentMap.restore(root, self._nodes)
+        self._maps = [None] * self.accepted
+        self._nodes, self._stored = {}, {}
+        if self.settled:
+            effects += self.settle(self.settled)
+        return effects
+
+    def _recorded(self, low: Vector, accepted: Accepted) -> Iterable[tuple[ChainId, int, OpId, Verdict]]:
+        void = {(chain, seq): verdict for chain, seq, verdict in accepted.exceptions}
+        for chain, seq, slot in self._replica.chains.between(low, accepted.cut.vector):
+            yield chain, seq, slot.op_id, void.get((chain, seq), Verdict.EFFECTIVE)

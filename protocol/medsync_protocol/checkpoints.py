@@ -1,0 +1,345 @@
+"""Checkpoints of one context: proposing, judging and signing candidates for the next k (PROTOCOL §5).
+
+No vote lock and no view change: voters may sign several candidates for one k, the contract takes the first valid
+one. `signed` freezes nothing; what the chain accepted is acceptance.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from medsync_protocol.acceptance import Acceptance
+from medsync_protocol.address import ChainAddress
+from medsync_protocol.anchoring import Anchoring
+from medsync_protocol.candidate import Built, Candidate, Plan
+from medsync_protocol.certificate import Certificate
+from medsync_protocol.chains import Vector
+from medsync_protocol.crypto import blake2b
+from medsync_protocol.effects import Effect, Evaluate, Notify, Persist
+from medsync_protocol.errors import Refused
+from medsync_protocol.ids import MemberId
+from medsync_protocol.journal import ValueRecord
+from medsync_protocol.poseidon import Felt, felt_bytes
+from medsync_protocol.refusal import AnchorRefusal
+from medsync_protocol.replica import Replica
+from medsync_protocol.stark import public_key
+from medsync_protocol.statement import Vote, cast_vote, merge_votes, quorum, verify_vote
+
+MAX_CANDIDATES: Final = 2  # evaluated per proposer and k: more would let one voter keep the others hashing
+MAX_STRAY_VOTES: Final = 1_000  # votes for candidates that are not built here yet: four rounds of a full list
+MAX_EARLY_S: Final = 120  # a candidate's not_before may be this far ahead of our clock
+STAGGER_MS: Final = 2_000  # between the voters' turns to propose
+
+
+@dataclass(slots=True)
+class Tally:
+    """A candidate for the next k that was built here, and the votes for its digest."""
+
+    candidate: Candidate
+    plan: Plan
+    built: Built
+    votes: dict[int, Vote] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a built plan: an own candidate to be sent to the others, and this node's vote where it gives one."""
+
+    effects: list[Effect]
+    candidate: Candidate | None = None
+    digest: Felt | None = None
+    vote: Vote | None = None
+
+
+class Checkpoints:
+    """See the module."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._secret = replica.identity.stark_secret(replica.context)
+        self._key: int | None = None
+        self.acceptance = Acceptance(replica)
+        self.tallies: dict[Felt, Tally] = {}
+        self._pending: list[Candidate] = []
+        self._stored: list[Candidate] = []
+        self._proposed: dict[MemberId, set[bytes]] = {}
+        self._stray: dict[Felt, list[Vote]] = {}
+        self._observed: dict[int, tuple[int, bool]] = {}
+        self._building: set[bytes] = set()
+        self.differing: set[Felt] = set()
+        """Digests of candidates that this node's operations do not give: a fault somewhere, shown by `status`."""
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    @property
+    def anchoring(self) -> Anchoring | None:
+        """Where the context is opened; None before."""
+        return self.acceptance.anchoring
+
+    @property
+    def address(self) -> ChainAddress | None:
+        """The context's public address; None before it is anchored."""
+        return None if self.anchoring is None else self.anchoring.address
+
+    @property
+    def accepted(self) -> int:
+        """The newest k that this node's reader saw accepted."""
+        return self.acceptance.accepted
+
+    @property
+    def settled(self) -> int:
+        """The newest k that is chain-final."""
+        return self.acceptance.settled
+
+    @property
+    def signed(self) -> int:
+        """The newest k that a quorum signed."""
+        return self.accepted + (1 if self.certified() is not None else 0)
+
+    @property
+    def voter_key(self) -> int:
+        """This member's public Stark key in this context."""
+        if self._key is None:
+            self._key = public_key(self._secret)
+        return self._key
+
+    def certificate(self, k: int) -> Certificate | None:
+        """What was signed for k; for the next k as soon as a quorum did."""
+        if 0 < k <= self.accepted:
+            return self.acceptance.history[k].certificate
+        return self.certified() if k == self.accepted + 1 else None
+
+    def certified(self) -> Certificate | None:
+        """A candidate for the next k with a quorum of votes; of several the one with the lowest digest."""
+        if self.anchoring is None:
+            return None
+        needed = quorum(len(self.acceptance.head.next_signers))
+        ready = sorted(digest for digest, tally in self.tallies.items() if len(tally.votes) >= needed)
+        return self._certificate(self.tallies[ready[0]]) if ready else None
+
+    def _certificate(self, tally: Tally) -> Certificate:
+        head, statement = self.acceptance.head, tally.built.statement
+        changed = statement.next_members != statement.members
+        return Certificate(
+            head=head.statement, candidate=tally.candidate, digest=tally.built.digest, signers=head.next_signers,
+            votes=tuple(merge_votes(tally.votes.values())), append=tally.built.append,
+            next_members=tuple(key for _, key in tally.plan.next_signers) if changed else (),
+        )  # fmt: skip
+
+    def waits_for(self) -> Iterator[Vector]:
+        """Cuts of candidates whose operations are not all here: reason to ask for vectors."""
+        return (candidate.cut.vector for candidate in self._pending)
+
+    def lacking(self) -> tuple[int, int] | None:
+        """(k, digest) of the next checkpoint, when the chain holds one that is unknown here: to be asked of others."""
+        seen = self._observed.get(self.accepted + 1)
+        if seen is None or seen[0] in self.tallies:
+            return None
+        return self.accepted + 1, seen[0]
+
+    # -- candidates -------------------------------------------------------------------------------------------
+
+    def is_voter(self) -> bool:
+        """Whether this member signs the next checkpoint. False before the context is anchored."""
+        if self.anchoring is None:
+            return False
+        return any(member == self._replica.member for member, _ in self.acceptance.head.next_signers)
+
+    def has_news(self) -> bool:
+        """Whether something closed is in no accepted checkpoint."""
+        return self.anchoring is not None and self.acceptance.closed() != self.acceptance.head.cut.vector
+
+    def propose(self, now: int) -> list[Effect]:
+        """Build an own candidate from all that is closed. Raises Refused for who is no voter, or has nothing new."""
+        acceptance = self.acceptance
+        head = acceptance.head
+        if not self.is_voter():
+            raise Refused(
+                "this member is no voter of the context", code="not_a_voter", advice="ask a voter to propose"
+            )
+        if not self.has_news():
+            raise Refused(
+                "nothing is new since the last checkpoint", code="nothing_new", advice="write something first"
+            )
+        cut = acceptance.cut(acceptance.closed())
+        mine = self._proposed.setdefault(self._replica.member, set())
+        name = blake2b(repr(cut.heads).encode())
+        if name in mine or len(mine) >= MAX_CANDIDATES or not acceptance.is_closed(cut):
+            return []
+        mine.add(name)
+        plan = acceptance.plan(cut, max(now // 1000, head.statement.not_before))
+        return [Evaluate(self._replica.context, plan)]
+
+    def turn(self, now: int, waiting_since: int) -> bool:
+        """Whether it is this voter's turn to propose; `waiting_since` (ms) something was new. Staggered by hash(k, voter)."""
+        if not self.is_voter() or self.certified() is not None:
+            return False
+        number = (self.accepted + 1).to_bytes(8, "big")
+        members = [member for member, _ in self.acceptance.head.next_signers]
+        order = sorted(members, key=lambda member: blake2b(b"medsync/turn/1", number, member))
+        return now - waiting_since >= order.index(self._replica.member) * STAGGER_MS
+
+    def take_candidate(self, now: int, proposer: MemberId | None, candidate: Candidate) -> list[Effect]:
+        """Judge another voter's candidate. `proposer` None: one that a certificate carries, or the journal."""
+        if self.anchoring is None or candidate.statement.k != self.accepted + 1:
+            return []
+        if proposer is not None:
+            if all(proposer != member for member, _ in self.acceptance.head.next_signers):
+                return []
+            seen, name = self._proposed.setdefault(proposer, set()), blake2b(candidate.encode())
+            if name in seen or len(seen) >= MAX_CANDIDATES:
+                return []
+            seen.add(name)
+        if candidate not in self._pending:
+            self._pending.append(candidate)
+        return self.retry(now)
+
+    def retry(self, now: int) -> list[Effect]:
+        """Build what was waiting for operations that are here now."""
+        effects: list[Effect] = []
+        waiting, self._pending = self._pending, []
+        for candidate in waiting:
+            if candidate.statement.k != self.accepted + 1:
+                continue
+            due = candidate.statement.not_before <= now // 1000 + MAX_EARLY_S
+            if due and self.acceptance.holds(candidate.cut):
+                effects += self._evaluate(candidate)
+            else:
+                self._pending.append(candidate)
+        return effects
+
+    def _evaluate(self, candidate: Candidate) -> list[Effect]:
+        name = blake2b(candidate.encode())
+        digest = self.acceptance.contract.digest(candidate.statement)
+        if name in self._building or digest in self.tallies or digest in self.differing:
+            return []
+        if not self.acceptance.is_closed(candidate.cut):
+            return []
+        self._building.add(name)
+        plan = self.acceptance.plan(candidate.cut, candidate.statement.not_before, candidate)
+        return [Evaluate(self._replica.context, plan)]
+
+    # -- votes ------------------------------------------------------------------------------------------------
+
+    def built(self, plan: Plan, built: Built) -> Outcome:
+        """A plan was hashed: count it, vote for it, or say that it differs."""
+        context = self._replica.context
+        candidate = plan.expected or Candidate(cut=plan.cut, statement=built.statement)
+        self._building.discard(blake2b(candidate.encode()))
+        if plan.head != self.acceptance.head.statement:
+            return Outcome([])  # another checkpoint was accepted meanwhile
+        if candidate.statement != built.statement:
+            self.differing.add(self.acceptance.contract.digest(candidate.statement))
+            return Outcome([Notify("candidate_differs", context, (("k", candidate.statement.k),))])
+        tally = self.tallies.setdefault(built.digest, Tally(candidate, plan, built))
+        for stray in self._stray.pop(built.digest, []):
+            self._count(tally, stray)
+        vote = self._vote(tally)
+        key = built.statement.k.to_bytes(8, "big") + felt_bytes(built.digest)
+        effects: list[Effect] = [
+            Persist((ValueRecord("candidate", context, key, candidate.encode()),), True),
+            *self._signed(tally, vote),
+            *self._adopt_observed(),
+        ]
+        return Outcome(effects, candidate if plan.expected is None else None, built.digest, vote)
+
+    def _vote(self, tally: Tally) -> Vote | None:
+        """This member's vote, if it is a voter and the cut leaves out nothing that it must contain."""
+        head, below = self.acceptance.head, tally.candidate.cut.vector
+        if any(below.get(chain, 0) < count for chain, count in head.obliged.items()):
+            return None
+        members = [key for _, key in head.next_signers]
+        if self.voter_key not in members:
+            return None
+        return cast_vote(tally.built.digest, members, self._secret)
+
+    def take_vote(self, k: int, digest: Felt, vote: Vote) -> list[Effect]:
+        """Count a vote. Raises AnchorRefusal for a false one; one for an unknown candidate waits for it."""
+        if self.anchoring is None or k != self.accepted + 1:
+            return []
+        tally = self.tallies.get(digest)
+        if tally is None:
+            if sum(map(len, self._stray.values())) < MAX_STRAY_VOTES:
+                self._stray.setdefault(digest, []).append(vote)
+            return []
+        if vote.index in tally.votes:
+            return []
+        verify_vote(digest, [key for _, key in self.acceptance.head.next_signers], vote)
+        return self._signed(tally, vote)
+
+    def _count(self, tally: Tally, vote: Vote) -> None:
+        members = [key for _, key in self.acceptance.head.next_signers]
+        try:
+            verify_vote(tally.built.digest, members, vote)
+        except AnchorRefusal:
+            return
+        tally.votes.setdefault(vote.index, vote)
+
+    def _signed(self, tally: Tally, vote: Vote | None) -> list[Effect]:
+        if vote is not None:
+            tally.votes.setdefault(vote.index, vote)
+        if len(tally.votes) < quorum(len(self.acceptance.head.next_signers)):
+            return []
+        fields = (("k", tally.candidate.statement.k), ("digest", hex(tally.built.digest)))
+        return [Notify("signed", self._replica.context, fields)]
+
+    # -- what the chain says ----------------------------------------------------------------------------------
+
+    def observe(self, k: int, digest: int, settled: bool) -> list[Effect]:
+        """The node's own reader saw this digest at k (0: none any more); `settled`: it can't vanish again."""
+        if self.anchoring is None or k < 1:
+            return []
+        effects: list[Effect] = []
+        if k <= self.accepted:
+            if self.acceptance.history[k].digest == digest:
+                return self.acceptance.settle(k) if settled and k > self.settled else []
+            effects += self.acceptance.retract(k)
+            self._forget()
+        if not digest:
+            self._observed.pop(k, None)
+            return effects
+        self._observed[k] = (digest, settled)
+        return [*effects, *self._adopt_observed()]
+
+    def _adopt_observed(self) -> list[Effect]:
+        effects: list[Effect] = []
+        while (seen := self._observed.get(self.accepted + 1)) is not None:
+            digest, settled = seen
+            tally = self.tallies.get(Felt(digest))
+            if tally is None:
+                break
+            del self._observed[self.accepted + 1]
+            effects += self.acceptance.adopt(self._certificate(tally), tally.plan, tally.built)
+            effects += self._forget()
+            if settled:
+                effects += self.acceptance.settle(self.accepted)
+        return effects
+
+    def _forget(self) -> list[Effect]:
+        """Candidates are for one k only."""
+        context = self._replica.context
+        keys = [
+            tally.candidate.statement.k.to_bytes(8, "big") + felt_bytes(d) for d, tally in self.tallies.items()
+        ]
+        self.tallies, self._stray, self._building, self._proposed = {}, {}, set(), {}
+        records = tuple(ValueRecord("candidate", context, key, None) for key in keys)
+        return [Persist(records, False)] if records else []
+
+    # -- restart ----------------------------------------------------------------------------------------------
+
+    def replay(self, record: ValueRecord) -> None:
+        """Keep what the journal holds of this until `restored`."""
+        if record.table == "candidate" and record.value is not None:
+            self._stored.append(Candidate.decode(record.value))
+        else:
+            self.acceptance.replay(record)
+
+    def restored(self, now: int) -> list[Effect]:
+        """After the last record: history and frozen verdicts, and candidates that this node had built."""
+        effects = self.acceptance.restored()
+        stored, self._stored = self._stored, []
+        for candidate in stored:
+            effects += self.take_candidate(now, None, candidate)
+        return effects

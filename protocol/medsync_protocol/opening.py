@@ -1,0 +1,132 @@
+"""Opens the entries of operations with the keys held; notes what waits for a key, and what should be ours to read.
+
+Keys are sealing.py's; what the entries say is the application's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+
+from medsync_protocol.application import Label, OpenedEntry
+from medsync_protocol.errors import Malformed
+from medsync_protocol.ids import ChainId, KeyId, MemberId, SubjectRef
+from medsync_protocol.kinds import Audience
+from medsync_protocol.membership import MembershipState
+from medsync_protocol.operation import Body, Header, Operation, decode_label, sealing_context
+from medsync_protocol.sealing import KeyRing, split_tags
+
+Place = tuple[ChainId, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The entries of one operation, None where pruned or unreadable; the labels with a public part, by index."""
+
+    entries: tuple[OpenedEntry | None, ...]
+    labels: tuple[tuple[int, Label], ...]
+
+
+class Opener:
+    """One replica's reading. `wanted`: pruned operations that should be ours to read, with their author."""
+
+    def __init__(self, ring: KeyRing, me: MemberId, auditors: tuple[MemberId, ...]) -> None:
+        self._ring = ring
+        self._me = me
+        self._reads_all = me in auditors
+        self._unopened: dict[bytes, set[Place]] = {}
+        self._without_epoch: dict[Place, KeyId] = {}
+        self.wanted: dict[Place, MemberId] = {}
+
+    def open(self, operation: Operation, author: MemberId, state: MembershipState) -> Opened:
+        """What the keys held allow. `state` gives the author's sealing key, for the tags of its parties."""
+        header, body = operation.header, operation.body
+        place = sealing_context(header)
+        entries: list[OpenedEntry | None] = []
+        labels: list[tuple[int, Label]] = []
+        missing: bytes | None = None
+        for index, entry in enumerate(body.entries):
+            label = decode_label(entry.label)
+            if label.public:
+                labels.append((index, label))
+            if entry.ciphertext is None:
+                self._want(header, body, index, label, author, state)
+                entries.append(None)
+                continue
+            got = self._try(entry.ciphertext, index, header, body, place)
+            if isinstance(got, bytes):
+                missing = got
+            if got is None or isinstance(got, bytes):
+                entries.append(None)
+                continue
+            entries.append(
+                OpenedEntry(
+                    op_id=operation.op_id, index=index, kind=label.kind, payload=got[1], subject=got[0],
+                    author=author, chain=header.chain, seq=header.seq, hlc=header.hlc,
+                )
+            )  # fmt: skip
+        self._note_missing((header.chain, header.seq), missing)
+        return Opened(tuple(entries), tuple(labels))
+
+    def _try(
+        self, ciphertext: bytes, index: int, header: Header, body: Body, place: bytes
+    ) -> tuple[SubjectRef | None, bytes] | bytes | None:
+        """(subject, payload); the id of the missing key; or None where the right keys don't open it."""
+        try:
+            got = self._ring.open_entry(
+                ciphertext, index, key_id=header.key_id, nonce=body.nonce, place=place
+            )
+        except Malformed:
+            return None
+        if got is None:
+            return header.key_id
+        subject, payload = got
+        if payload is None:
+            assert subject is not None, "only a subject's key can be missing beside the epoch's"
+            return subject
+        return subject, payload
+
+    def _note_missing(self, place: Place, missing: bytes | None) -> None:
+        if missing is not None:
+            self._unopened.setdefault(missing, set()).add(place)
+        if missing is not None and len(missing) == 32:
+            self._without_epoch[place] = KeyId(missing)
+        elif self._without_epoch:
+            self._without_epoch.pop(place, None)
+
+    def _want(
+        self, header: Header, body: Body, index: int, label: Label, author: MemberId, state: MembershipState
+    ) -> None:
+        if label.audience is not Audience.PARTIES:
+            return
+        standing = state.members.get(author)
+        if not self._reads_all:
+            if not label.tags or standing is None:
+                return
+            mine = self._ring.tag(standing.sealing_key, body.nonce, index.to_bytes(4, "big"))
+            if mine not in split_tags(label.tags):
+                return
+        self.wanted[header.chain, header.seq] = author
+
+    def waiting_for(self, missing: bytes) -> list[Place]:
+        """Operations that waited for this key; asked once, they are to be read again."""
+        return sorted(self._unopened.pop(missing, ()))
+
+    def missing_epochs(self) -> Iterator[KeyId]:
+        """Epoch keys that held operations need and this replica lacks."""
+        return (KeyId(key) for key in self._unopened if len(key) == 32)
+
+    def missing_subjects(self, known: Mapping[SubjectRef, bytes]) -> list[SubjectRef]:
+        """Subjects whose operations waited for a key that is known now."""
+        return [SubjectRef(key) for key in self._unopened if len(key) == 16 and key in known]
+
+    def first_unreadable(self, known: Container[KeyId]) -> Mapping[ChainId, int]:
+        """Chain → its first operation that waits for one of these epoch keys: no view may count what comes after.
+
+        An entry about a subject that is unknown here can't bear on a known one, and blocks nothing.
+        """
+        first: dict[ChainId, int] = {}
+        for (chain, seq), key_id in self._without_epoch.items():
+            if key_id in known:
+                first[chain] = min(seq, first.get(chain, seq))
+        return first

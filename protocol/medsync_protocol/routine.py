@@ -1,0 +1,273 @@
+"""What an engine does by itself: after events, and as time passes. Pure like everything here: the driver gives the time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from medsync_protocol import frames, governance
+from medsync_protocol.codec import pack, unpack, want_array, want_bytes
+from medsync_protocol.crypto import blake2b, seal, unseal
+from medsync_protocol.effects import Effect, Expel, Knock, Notify, Persist, Publish, Send, Topics
+from medsync_protocol.errors import Invalid, NotPermitted, Refused
+from medsync_protocol.frames import FrameKind
+from medsync_protocol.ids import NETWORK_CONTEXT, ContextId, DeviceId, MemberId
+from medsync_protocol.journal import ValueRecord
+from medsync_protocol.kinds import Role
+from medsync_protocol.ports import NOTICE_PROTOCOL
+from medsync_protocol.poseidon import Felt, felt_bytes
+from medsync_protocol.replica import Replica
+from medsync_protocol.sealing import gossip_keys
+
+if TYPE_CHECKING:
+    from medsync_protocol.engine import Engine
+
+CHECKPOINT_EVERY_MS: Final = 60_000  # default of the setting `checkpoint.every`: cost on chain against open verdicts
+CATCH_UP_MS: Final = 1_000  # certificates and candidates' operations are asked for this often
+KNOCK_AFTER_MS: Final = 15_000  # without any link for this long, ask a member's door why
+FOLLOW_STAGGER_MS: Final = 2_000  # admins remove from contexts who left the network, one after another
+HINT_EVERY_MS: Final = 1_000  # gossip hints per context while some member is not linked
+
+
+class Routine:
+    """See the module. `electing`: contexts whose founder still enlarges the voter list to its first members."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.electing: dict[ContextId, frozenset[MemberId]] = {}
+        self._news_since: dict[ContextId, int] = {}
+        self._caught_up_at = 0
+        self._alone_since: int | None = None
+        self._outsiders: dict[tuple[ContextId, MemberId], int] = {}
+        self._topics: frozenset[bytes] = frozenset()
+        self._hinted_at: dict[ContextId, int] = {}
+        self._told_removed: set[ContextId] = set()
+
+    # -- after every event ------------------------------------------------------------------------------------
+
+    def after(self, now: int, effects: list[Effect]) -> list[Effect]:
+        """News to send, and what a changed membership asks for."""
+        engine = self._engine
+        more: list[Effect] = []
+        more += self._flush(now)
+        changed = {
+            e.context for e in effects if isinstance(e, Notify) and e.what == "membership" and e.context is not None
+        }
+        for context in sorted(changed):
+            more += self._after_membership(now, engine.replicas[context])
+        if any(isinstance(e, Notify) and e.what == "accepted" for e in effects):
+            self._news_since.clear()
+        if changed or any(isinstance(e, Persist) for e in effects):
+            more += engine.directory.dial(engine.net)
+        return [*more, *self._flush(now)]
+
+    def _flush(self, now: int) -> list[Effect]:
+        effects: list[Effect] = []
+        for replica in self._engine.replicas.values():
+            if replica.news:
+                effects += self._after_news(now, replica)
+        return effects
+
+    def _after_news(self, now: int, replica: Replica) -> list[Effect]:
+        engine, context = self._engine, replica.context
+        self._news_since.setdefault(context, now)
+        places = [(n.operation.header.chain, n.operation.header.seq) for n in replica.news]
+        if any(place in replica.labels for place in places):
+            engine.pulse(context).consents_changed(now)
+        effects = engine.checkpoints(context).retry(now)
+        own = any(news.own for news in replica.news)
+        effects += engine.sync.push(replica)
+        if own:
+            effects += self._hint(now, replica)
+        return effects
+
+    def _after_membership(self, now: int, replica: Replica) -> list[Effect]:
+        engine, context = self._engine, replica.context
+        effects: list[Effect] = []
+        if context != NETWORK_CONTEXT:
+            effects += governance.announce_voter_key(replica, now)
+            effects += self._elect(now, replica)
+        effects += engine.sync.share(context)
+        effects += self._told(replica)
+        effects += self.topics()
+        if context == NETWORK_CONTEXT:
+            effects += self._expel(replica)
+        return effects
+
+    def _elect(self, now: int, replica: Replica) -> list[Effect]:
+        """The founder's one ballot that makes the first members voters, once all have announced their keys."""
+        wanted = self.electing.get(replica.context)
+        state = replica.membership
+        if wanted is None or not all(member in state.voter_keys for member in wanted):
+            return []
+        del self.electing[replica.context]
+        done: list[Effect] = [Persist((ValueRecord("electing", replica.context, b"", None),), False)]
+        if {member for member, _ in state.voters} != {replica.member}:
+            return done
+        return [*governance.vote_voters(replica, now, wanted)[1], *done]
+
+    def _told(self, replica: Replica) -> list[Effect]:
+        """Tell our own users when we learn that we were removed (L5)."""
+        removed = any(r.member == replica.member and r.device is None for r in replica.membership.removed)
+        if not removed or replica.role is not None:
+            self._told_removed.discard(replica.context)
+            return []
+        if replica.context in self._told_removed:
+            return []
+        self._told_removed.add(replica.context)
+        return [Notify("removed", replica.context)]
+
+    def _expel(self, net: Replica) -> list[Effect]:
+        gone = [
+            session.peer
+            for session in self._engine.sync.sessions.values()
+            if session.greeted and self._engine.member_of(session.peer) is None and net.role is not None
+        ]
+        return [Expel(peer) for peer in gone]
+
+    def topics(self) -> list[Effect]:
+        """Gossip topics of the usable keys: a removal switches at once (PROTOCOL §4)."""
+        found = set()
+        for replica in self._engine.replicas.values():
+            state = replica.membership
+            for key_id, key in replica.ring.epochs().items():
+                if replica.role is not None and state.may_write_under(key_id):
+                    found.add(gossip_keys(key)[1])
+        if found == self._topics:
+            return []
+        self._topics = frozenset(found)
+        return [Topics(self._topics)]
+
+    # -- hints ------------------------------------------------------------------------------------------------
+
+    def _hint(self, now: int, replica: Replica) -> list[Effect]:
+        """While some member is not linked: a sealed note of what we hold, for whoever it reaches over others."""
+        state, engine = replica.membership, self._engine
+        linked = {engine.member_of(session.peer) for session in engine.sync.linked(replica)}
+        if linked | {replica.member} >= set(state.members):
+            return []
+        if now - self._hinted_at.get(replica.context, -HINT_EVERY_MS) < HINT_EVERY_MS:
+            return []
+        key_id = state.usable_key()
+        key = None if key_id is None else replica.ring.key(key_id)
+        if key is None:
+            return []
+        self._hinted_at[replica.context] = now
+        sealing, topic = gossip_keys(key)
+        note = pack([replica.context, replica.chain, replica.chains.next_seq(replica.chain)])
+        return [Publish(topic, seal(sealing, note, nonce=engine.entropy("nonce", 24)))]
+
+    def on_hint(self, now: int, topic: bytes, frame: bytes, sender: DeviceId) -> list[Effect]:
+        """Somebody has something new: if we lack it, ask a linked member for its vector."""
+        engine = self._engine
+        for replica in engine.replicas.values():
+            for key in replica.ring.epochs().values():
+                sealing, mine = gossip_keys(key)
+                if mine != topic:
+                    continue
+                try:
+                    context, chain, upto = want_array(unpack(unseal(sealing, frame)), 3)
+                except Invalid:
+                    return []
+                if context != replica.context or replica.vector.get(chain, 0) >= upto:
+                    return []
+                return self._ask_vectors(replica)
+        return []
+
+    def _ask_vectors(self, replica: Replica) -> list[Effect]:
+        fields = frames.vector_fields(replica.vector)
+        frame = frames.encode(FrameKind.VECTOR, replica.context, fields, True)
+        return [Send(session.peer, frame) for session in self._engine.sync.linked(replica)[:1]]
+
+    # -- as time passes ---------------------------------------------------------------------------------------
+
+    def tick(self, now: int) -> list[Effect]:
+        """Everything that is due."""
+        engine = self._engine
+        choose = int.from_bytes(engine.entropy("choice", 4), "big")
+        effects = engine.sync.round(now, choose) + engine.sync.pulls(now, choose) + engine.asking.expire(now)
+        for context, replica in list(engine.replicas.items()):
+            effects += replica.due(now)
+            if context == NETWORK_CONTEXT:
+                continue
+            pulse = engine.pulse(context)
+            if pulse.due(now):
+                effects += pulse.emit(now, [session.peer for session in engine.sync.linked(replica)])
+            effects += self._propose(now, replica)
+            effects += self._follow_network(now, replica)
+        if now - self._caught_up_at >= CATCH_UP_MS:
+            self._caught_up_at = now
+            effects += self._catch_up(now)
+        return [*effects, *self._knock(now, choose)]
+
+    def _propose(self, now: int, replica: Replica) -> list[Effect]:
+        """A voter proposes in its turn, once something has been new for the context's interval."""
+        checkpoints = self._engine.checkpoints(replica.context)
+        since = self._news_since.get(replica.context)
+        if since is None:
+            if checkpoints.has_news():
+                self._news_since[replica.context] = now
+            return []
+        every = replica.genesis.setting("checkpoint.every", CHECKPOINT_EVERY_MS)
+        if not checkpoints.turn(now, since + every) or not checkpoints.has_news():
+            return []
+        try:
+            return checkpoints.propose(now)
+        except Refused:
+            return []
+
+    def _catch_up(self, now: int) -> list[Effect]:
+        """Certificates that the chain has and we have not; operations that a candidate needs."""
+        engine = self._engine
+        effects: list[Effect] = []
+        for context, replica in engine.replicas.items():
+            checkpoints = engine.checkpoints(context)
+            lacking = checkpoints.lacking()
+            if lacking is not None:
+                k, digest = lacking
+                frame = frames.encode(FrameKind.CERTIFICATE_PULL, context, k, felt_bytes(Felt(digest)))
+                effects += [Send(session.peer, frame) for session in engine.sync.linked(replica)]
+            if any(not replica.chains.covers(cut) for cut in checkpoints.waits_for()):
+                effects += self._ask_vectors(replica)
+            effects += checkpoints.retry(now)
+        return effects
+
+    def _follow_network(self, now: int, replica: Replica) -> list[Effect]:
+        """Whoever is out of the network goes out of the context too: an admin that sees it removes it (PROTOCOL §1)."""
+        net = self._engine.net
+        if net is None or replica.role is not Role.ADMIN:
+            return []
+        known = {r.member for r in net.membership.removed} - set(net.membership.members)
+        admins = sorted(replica.membership.admins() - known)
+        effects: list[Effect] = []
+        for member in sorted(known & set(replica.membership.members)):
+            since = self._outsiders.setdefault((replica.context, member), now)
+            rank = sorted(admins, key=lambda a: blake2b(member, a)).index(replica.member)
+            if now - since >= rank * FOLLOW_STAGGER_MS:
+                try:
+                    effects += governance.remove(replica, now, member, self._engine.entropy)[1]
+                except NotPermitted as refusal:
+                    effects.append(Notify("cannot_remove", replica.context, (("why", str(refusal)),)))
+        return effects
+
+    def _knock(self, now: int, choose: int) -> list[Effect]:
+        """Without links for a while, perhaps because we were removed: ask at a member's door (PROTOCOL §3.4)."""
+        engine, net = self._engine, self._engine.net
+        listed = sorted(engine.directory.addresses().items())
+        if net is None or engine.sync.sessions or not listed or NETWORK_CONTEXT in self._told_removed:
+            self._alone_since = None
+            return []
+        if self._alone_since is None:
+            self._alone_since = now
+        if now - self._alone_since < KNOCK_AFTER_MS:
+            return []
+        self._alone_since = now
+        _, addresses = listed[choose % len(listed)]
+        return [Knock(addresses, NOTICE_PROTOCOL, frames.encode(FrameKind.NOTICE, NETWORK_CONTEXT, []))]
+
+    def replay(self, record: ValueRecord) -> None:
+        """Elections under way, from the journal."""
+        if record.value is None:
+            self.electing.pop(record.context, None)
+        else:
+            members = want_array(unpack(record.value))
+            self.electing[record.context] = frozenset(MemberId(want_bytes(m, 32)) for m in members)

@@ -1,0 +1,84 @@
+"""What of a replica which member may be sent: entries for others pruned, farewells to removed members (PROTOCOL §§2, 3.4).
+
+When something is sent is sync.py's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from medsync_protocol.application import OpenedEntry
+from medsync_protocol.chains import Vector
+from medsync_protocol.ids import MemberId
+from medsync_protocol.kinds import Audience, Plane
+from medsync_protocol.operation import decode_body, decode_header, decode_label, join, prune, split
+
+if TYPE_CHECKING:
+    from medsync_protocol.replica import News, Replica
+
+
+def takes_from(replica: Replica, member: MemberId | None) -> bool:
+    """Whether operations handed in by this member are taken: it is in, or was never known to be out."""
+    state = replica.membership
+    return member is not None and (
+        member in state.members or all(r.member != member for r in state.removed)
+    )
+
+
+def farewell(replica: Replica, member: MemberId) -> Vector | None:
+    """What a removed member is shown: the causal past of its removal, as a vector; None when it wasn't removed."""
+    removals = [r.op_id for r in replica.membership.removed if r.member == member and r.device is None]
+    if not removals:
+        return None
+    shown: Vector = {}
+    for op_id in replica.fold.closure(removals):
+        chain, seq = replica.places[op_id]
+        shown[chain] = max(shown.get(chain, 0), seq + 1)
+    return shown
+
+
+def is_entitled(replica: Replica, member: MemberId, entry: OpenedEntry) -> bool:
+    """Whether the member is sent this PARTIES entry's ciphertext."""
+    if member == entry.author or member in replica.genesis.auditors:
+        return True
+    return replica.application is not None and member in replica.application.parties(entry)
+
+
+def redacted(replica: Replica, member: MemberId, wire: bytes) -> bytes:
+    """The operation as that member may have it: entries for others pruned to hash and size (§2).
+
+    Someone who is no member any more gets hashes alone.
+    """
+    header_bytes, signature, body_bytes = split(wire)
+    if decode_header(header_bytes).plane != Plane.DATA:
+        return wire
+    body = decode_body(body_bytes)
+    if member not in replica.membership.members:
+        return join(header_bytes, signature, prune(body, frozenset(range(len(body.entries)))))
+    if member in replica.genesis.auditors:
+        return wire
+    closed = [
+        index
+        for index, entry in enumerate(body.entries)
+        if not entry.pruned and decode_label(entry.label).audience is Audience.PARTIES
+    ]
+    if not closed:
+        return wire
+    opened = replica.open(wire)
+    hidden = frozenset(
+        i for i in closed if (entry := opened[i]) is None or not is_entitled(replica, member, entry)
+    )
+    return join(header_bytes, signature, prune(body, hidden)) if hidden else wire
+
+
+def redacted_news(replica: Replica, member: MemberId, news: News) -> bytes:
+    """As `redacted`, for an own operation whose parties are known without opening it."""
+    operation = news.operation
+    if operation.header.plane != Plane.DATA or member in replica.genesis.auditors:
+        return operation.wire
+    hidden = frozenset(
+        index for index, parties in enumerate(news.parties) if parties is not None and member not in parties
+    )
+    if not hidden:
+        return operation.wire
+    return join(operation.header_bytes, operation.signature, prune(operation.body, hidden))
