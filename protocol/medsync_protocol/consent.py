@@ -177,6 +177,11 @@ class MedSyncApplication:
         self.subject(subject)
         return self._static(subject).directives
 
+    def linked(self, subject: SubjectRef) -> tuple[SubjectRef, ...]:
+        """Pseudonyms that decisions on this one look at too, ascending. Raises UnknownSubject."""
+        self.subject(subject)
+        return self._static(subject).linked
+
     def directive(self, named: DirectiveId, book: HeartbeatBook | None = None) -> DirectiveStatus:
         """One directive with its level. Raises Refused when it is not held."""
         subject = self.subject_of(named)
