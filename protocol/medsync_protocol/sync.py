@@ -34,6 +34,7 @@ class Session:
     """One connected device. `sent`: what it has or was sent, per context, once its vector came."""
 
     peer: DeviceId
+    member: MemberId | None = None  # whose device it was when it was last a member's: farewells go there
     greeted: bool = False
     version: int = 0
     sent: dict[ContextId, Vector] = field(default_factory=dict)
@@ -72,7 +73,7 @@ class Sync:
     def greet(self, session: Session) -> list[Effect]:
         """After both hellos: our vector of every context that the peer's member is in."""
         session.greeted = True
-        member = self._member_of(session.peer)
+        member = session.member = self._member_of(session.peer)
         return [
             self._vector(session, replica, answer=False)
             for replica in self._replicas.values()
@@ -204,7 +205,7 @@ class Sync:
         members = replica.membership.members
         going = {removed for item in own for removed in _removed_by(item, replica.context)}
         for session in self.sessions.values():
-            member = self._member_of(session.peer)
+            member = session.member = self._member_of(session.peer) or session.member
             if member is None or not session.greeted:
                 continue
             if member in members:

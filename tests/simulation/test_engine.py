@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from medsync_protocol.ids import NETWORK_CONTEXT, ContextId
+from medsync_protocol.access import Answer, make_request
+from medsync_protocol.certificate import Certificate
+from medsync_protocol.ids import NETWORK_CONTEXT, ContextId, Instant, SubjectRef
 from medsync_protocol.kinds import Role, Verdict
+from medsync_protocol.receipt import Recomputed, decode_receipt
+from medsync_protocol.rule import Effect, Rule, member_actor
+from medsync_protocol.transition import Anchor, check_checkpoint
 from tests.virtual_network import VirtualNode, World
 
 
@@ -65,7 +70,7 @@ def test_a_removed_member_learns_of_it_and_reads_nothing_written_after(hospitals
     member = lab.identity.member
     hospitals.north.do(lambda now: hospitals.north.engine.remove(now, hospitals.context, member))
     world.until(lambda: lab.noticed("removed"))
-    subject, drafts = hospitals.desk(hospitals.south).enrol(world.now)
+    _, drafts = hospitals.desk(hospitals.south).enrol(world.now)
     done = hospitals.submit(hospitals.south, drafts)
     world.until(lambda: world.converged(hospitals.context))
     held = hospitals.replica(lab).vector.get(done.chain, 0)
@@ -98,3 +103,215 @@ def test_a_crashed_node_catches_up(hospitals: Hospitals) -> None:
     world.until(lambda: world.converged(hospitals.context))
     assert hospitals.replica(west).application.state_digest() == hospitals.replica(hospitals.south).application.state_digest()
 
+
+
+# -- decisions ------------------------------------------------------------------------------------------------
+
+
+def _granted(hospitals: Hospitals) -> SubjectRef:
+    """A subject at north whose research use by the lab is permitted, once north's heartbeat makes that fresh."""
+    world, north = hospitals.world, hospitals.north
+    subject, drafts = hospitals.desk(north).enrol(world.now)
+    hospitals.submit(north, drafts)
+    rule = Rule(
+        effect=Effect.PERMIT, purposes=("HRESCH",), actors=(member_actor(hospitals.lab.identity.member),)
+    )
+    _, drafts = hospitals.desk(north).grant_attested(
+        world.now, subject, base=None, rules=(rule,), valid_from=world.now, until=None
+    )
+    hospitals.submit(north, drafts)
+    world.until(lambda: world.converged(hospitals.context))
+    world.run(500)
+    return subject
+
+
+def _ask(hospitals: Hospitals, subject: SubjectRef, custodian: VirtualNode) -> Any:
+    lab, world = hospitals.lab, hospitals.world
+    request = make_request(
+        hospitals.replica(lab).network, hospitals.context, subject, lab.identity.member, purposes=("HRESCH",),
+        action="access", time=Instant(world.now), salt=bytes(16),
+    )  # fmt: skip
+    name = lab.do(lambda now: lab.engine.ask(now, hospitals.context, custodian.identity.member, request))
+    world.until(lambda: name in lab.engine.asking.answers)
+    return lab.engine.asking.take_answer(name)
+
+
+def test_a_custodian_decides_and_another_party_recomputes_the_receipt(hospitals: Hospitals) -> None:
+    subject = _granted(hospitals)
+    entry = _ask(hospitals, subject, hospitals.north)
+    assert entry.receipt.decision.answer is Answer.PERMIT
+    hospitals.world.until(lambda: hospitals.world.converged(hospitals.context))
+    assert hospitals.desk(hospitals.reader).recompute(entry) is Recomputed.MATCHES
+
+
+def test_only_the_parties_hold_the_ciphertext_of_an_access(hospitals: Hospitals) -> None:
+    subject = _granted(hospitals)
+    entry = _ask(hospitals, subject, hospitals.north)
+    hospitals.world.until(lambda: hospitals.world.converged(hospitals.context))
+    chain = hospitals.replica(hospitals.north).chain
+    seq = hospitals.replica(hospitals.north).vector[chain] - 1
+    opened = {
+        node.name: hospitals.replica(node).open(node.wire(hospitals.context, chain, seq))
+        for node in hospitals.nodes
+    }
+    assert all(one is not None for one in opened["lab"] + opened["reader"])
+    assert opened["south"] == opened["west"] == (None, None)
+    assert decode_receipt(opened["lab"][0].payload).receipt == entry.receipt
+
+
+def test_a_revocation_is_effective_once_its_home_holds_it_and_the_next_answer_is_no(hospitals: Hospitals) -> None:
+    world, south = hospitals.world, hospitals.south
+    subject = _granted(hospitals)
+    named = hospitals.desk(south).application.directives(subject)[0].id
+    written, drafts = hospitals.desk(south).revoke_attested(world.now, subject, targets=(named,))
+    hospitals.submit(south, drafts)
+    application = hospitals.replica(south).application
+    book = south.engine.book(hospitals.context)
+    assert application.revocation_level(subject, written.id, book) == "recorded"
+    world.until(lambda: application.revocation_level(subject, written.id, book) == "effective")
+    entry = _ask(hospitals, subject, hospitals.north)
+    assert entry.receipt.decision.answer is not Answer.PERMIT
+
+
+# -- checkpoints ----------------------------------------------------------------------------------------------
+
+
+def _anchored(hospitals: Hospitals) -> None:
+    north = hospitals.north
+    anchor = Anchor(chain_id=0x4D53, contract=0xA11CE)
+    opening = north.do(lambda now: north.engine.opening(now, hospitals.context, anchor, 0, 30 * 86_400))
+    north.do(lambda now: north.engine.register_anchor(now, hospitals.context, opening, 7))
+    hospitals.world.until(
+        lambda: all(n.engine.checkpoints(hospitals.context).anchoring is not None for n in hospitals.nodes)
+    )
+
+
+def _signed(hospitals: Hospitals, k: int) -> Certificate:
+    checkpoints = hospitals.north.engine.checkpoints(hospitals.context)
+    hospitals.world.until(lambda: checkpoints.signed >= k)
+    certificate = checkpoints.certificate(k)
+    assert certificate is not None
+    check_checkpoint(
+        checkpoints.acceptance.contract, head=certificate.head, following=certificate.following,
+        members=certificate.members, votes=certificate.votes, append=certificate.append,
+        next_members=certificate.next_members, block_time=hospitals.world.now // 1000 + 60,
+    )  # fmt: skip
+    return certificate
+
+
+def _accept(hospitals: Hospitals, certificate: Certificate, nodes: list[VirtualNode] | None = None) -> None:
+    for node in nodes or hospitals.nodes:
+        node.perform(
+            node.engine.observe(hospitals.world.now, hospitals.context, certificate.k, certificate.digest, True)
+        )
+
+
+def test_voters_sign_what_the_contract_would_take_and_the_next_one_extends_it(hospitals: Hospitals) -> None:
+    _anchored(hospitals)
+    _accept(hospitals, _signed(hospitals, 1))
+    hospitals.world.until(
+        lambda: {n.engine.checkpoints(hospitals.context).accepted for n in hospitals.nodes} == {1}
+    )
+    _granted(hospitals)
+    second = _signed(hospitals, 2)
+    assert second.following.log_size > second.head.log_size
+    assert second.following.consent_root != 0
+
+
+def test_checkpoints_go_on_with_one_voter_down_and_it_catches_up(hospitals: Hospitals) -> None:
+    _anchored(hospitals)
+    hospitals.west.crash()
+    running = [n for n in hospitals.nodes if n.up]
+    for k in (1, 2):
+        _granted(hospitals)
+        _accept(hospitals, certificate := _signed(hospitals, k), running)
+        assert certificate.k == k
+    hospitals.west.start()
+    west = hospitals.west.engine.checkpoints(hospitals.context)
+    for k in (1, 2):
+        certificate = running[0].engine.checkpoints(hospitals.context).certificate(k)
+        hospitals.west.perform(
+            hospitals.west.engine.observe(hospitals.world.now, hospitals.context, k, certificate.digest, True)
+        )
+    hospitals.world.until(lambda: west.accepted == 2)
+
+
+def test_a_restart_gives_the_same_history_and_roots(hospitals: Hospitals) -> None:
+    _anchored(hospitals)
+    _granted(hospitals)
+    _accept(hospitals, _signed(hospitals, 1))
+    hospitals.world.run(1_000)
+    south = hospitals.south
+    before = south.engine.checkpoints(hospitals.context).acceptance
+    digest = hospitals.replica(south).application.state_digest()
+    south.crash()
+    south.start()
+    after = south.engine.checkpoints(hospitals.context).acceptance
+    assert [a.digest for a in after.history] == [a.digest for a in before.history]
+    assert after.consents.root == before.consents.root == after.head.statement.consent_root
+    assert hospitals.replica(south).application.state_digest() == digest
+    _granted(hospitals)
+    _signed(hospitals, 2)
+
+
+def test_when_the_block_vanishes_verdicts_thaw_and_the_checkpoint_is_signed_again(hospitals: Hospitals) -> None:
+    _anchored(hospitals)
+    first = _signed(hospitals, 1)
+    for node in hospitals.nodes:
+        node.perform(node.engine.observe(hospitals.world.now, hospitals.context, 1, first.digest, False))
+    for node in hospitals.nodes:
+        node.perform(node.engine.observe(hospitals.world.now, hospitals.context, 1, 0, False))
+    assert {n.engine.checkpoints(hospitals.context).accepted for n in hospitals.nodes} == {0}
+    _granted(hospitals)
+    again = _signed(hospitals, 1)
+    assert again.head == first.head
+
+
+def test_a_removal_from_the_network_is_followed_in_its_contexts(hospitals: Hospitals) -> None:
+    world, lab = hospitals.world, hospitals.lab
+    member = lab.identity.member
+    hospitals.north.do(lambda now: hospitals.north.engine.remove(now, NETWORK_CONTEXT, member))
+    world.until(lambda: member not in hospitals.replica(hospitals.south).membership.members)
+    world.until(lambda: not any(lab.device in pair for pair in world.links))
+    assert lab.noticed("removed")
+
+
+def test_who_was_away_when_it_was_removed_learns_of_it_at_a_door(hospitals: Hospitals) -> None:
+    world, lab = hospitals.world, hospitals.lab
+    lab.crash()
+    hospitals.north.do(
+        lambda now: hospitals.north.engine.remove(now, NETWORK_CONTEXT, lab.identity.member)
+    )
+    world.run(5_000)
+    lab.start()
+    world.until(lambda: lab.noticed("removed"))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_crashes_and_partitions_lose_no_acknowledged_operation(seed: int) -> None:
+    hospitals = Hospitals(seed)
+    world = hospitals.world
+    writers = [hospitals.north, hospitals.south, hospitals.west]
+    written = []
+    for _ in range(30):
+        node = world.rng.choice(writers)
+        if not node.up:
+            node.start()
+        _, drafts = hospitals.desk(node).enrol(world.now)
+        written.append(hospitals.submit(node, drafts))
+        match world.rng.randrange(4):
+            case 0:
+                world.rng.choice(writers).crash()
+            case 1:
+                world.partition(writers[:1], writers[1:])
+            case 2:
+                world.heal()
+        world.run(world.rng.randrange(600))
+    world.heal()
+    for node in writers:
+        if not node.up:
+            node.start()
+    world.until(lambda: world.converged(hospitals.context))
+    for node in hospitals.nodes:
+        held = hospitals.replica(node)
+        assert all(held.chains.slot(done.chain, done.seq).op_id == done.op_id for done in written)
