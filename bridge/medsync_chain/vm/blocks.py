@@ -360,7 +360,9 @@ def _hint(stretch: _Stretch, hint: Hint, name: str) -> None:
     stretch.emit(f"{','.join(results)},={call}")
     for cell, result in zip(cells, results, strict=True):
         if hint[0] == "U256InvModN":  # one of its cells may stay unwritten
-            stretch.emit(f"if {result} is not None and sd({_address(cell)},{result})!={result}: fail({stretch.pc})")
+            stretch.emit(
+                f"if {result} is not None and sd({_address(cell)},{result})!={result}: fail({stretch.pc})"
+            )
         else:
             stretch.bind(cell, result)
 

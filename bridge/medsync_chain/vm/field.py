@@ -32,5 +32,8 @@ def _cipolla(value: int, prime: int) -> int:
     for bit in bin((prime + 1) // 2)[2:]:
         real, imaginary = (real * real + square * imaginary * imaginary) % prime, 2 * real * imaginary % prime
         if bit == "1":
-            real, imaginary = (real * offset + square * imaginary) % prime, (real + offset * imaginary) % prime
+            real, imaginary = (
+                (real * offset + square * imaginary) % prime,
+                (real + offset * imaginary) % prime,
+            )
     return real

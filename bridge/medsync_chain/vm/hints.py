@@ -116,7 +116,9 @@ _LESS = ("lhs", "rhs")
 HINTS: dict[str, HintKind] = {
     "TestLessThan": HintKind(inputs=_LESS, outputs=("dst",), template=("1 if {0}<{1} else 0",)),
     "TestLessThanOrEqual": HintKind(inputs=_LESS, outputs=("dst",), template=("1 if {0}<={1} else 0",)),
-    "TestLessThanOrEqualAddress": HintKind(inputs=_LESS, outputs=("dst",), template=("1 if {0}<={1} else 0",)),
+    "TestLessThanOrEqualAddress": HintKind(
+        inputs=_LESS, outputs=("dst",), template=("1 if {0}<={1} else 0",)
+    ),
     "WideMul128": HintKind(
         inputs=_LESS, outputs=("high", "low"), template=("{0}*{1}>>128", f"{{0}}*{{1}}&{_M128}")
     ),

@@ -124,7 +124,9 @@ STATEFUL_HINTS: dict[str, HintKind] = {
     "Felt252DictEntryInit": HintKind(inputs=("dict_ptr", "key"), run=_entry_init),
     "Felt252DictEntryUpdate": HintKind(inputs=("dict_ptr", "value"), run=_entry_update),
     "InitSquashData": HintKind(
-        inputs=("dict_accesses", "ptr_diff", "n_accesses"), outputs=("big_keys", "first_key"), run=_init_squash
+        inputs=("dict_accesses", "ptr_diff", "n_accesses"),
+        outputs=("big_keys", "first_key"),
+        run=_init_squash,
     ),
     "GetCurrentAccessIndex": HintKind(inputs=("range_check_ptr",), run=_current_access_index),
     "ShouldSkipSquashLoop": HintKind(

@@ -15,7 +15,14 @@ from medsync_chain.vm.memory import BUILTINS, SEGMENT_BITS, Memory
 
 __all__ = ["BUILTIN_COSTS", "Machine", "Outcome"]
 
-BUILTIN_COSTS = (4050, 583, 4085, 491, 230, 604)  # L2 gas of pedersen, bitwise, ec_op, poseidon, add_mod, mul_mod
+BUILTIN_COSTS = (
+    4050,
+    583,
+    4085,
+    491,
+    230,
+    604,
+)  # L2 gas of pedersen, bitwise, ec_op, poseidon, add_mod, mul_mod
 _PROGRAM, _END_PC, _END_FP, _FIRST_FREE = 1, 2 << SEGMENT_BITS, 3 << SEGMENT_BITS, 4
 _END = _END_PC - PROGRAM_BASE
 _ARENA_CELLS = 3
