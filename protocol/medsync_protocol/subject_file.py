@@ -5,7 +5,7 @@ Folding entries into files and linking them is `consent.py`'s; what counts of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -15,6 +15,8 @@ from medsync_protocol.authority import Carrier, Counted, HeldDirective, HeldRevo
 from medsync_protocol.codec import unpack
 from medsync_protocol.crypto import blake2b
 from medsync_protocol.directive import (
+    Directive,
+    Revocation,
     decode_directive,
     decode_revocation,
     decode_signed,
@@ -25,7 +27,16 @@ from medsync_protocol.directive import (
 )
 from medsync_protocol.errors import Malformed
 from medsync_protocol.ids import ChainId, ContextId, DirectiveId, NetworkId, SubjectRef
-from medsync_protocol.subject import Link, Revision, Standing, decode_record, open_link, record_id, standing
+from medsync_protocol.subject import (
+    Link,
+    Revision,
+    Standing,
+    SubjectRecord,
+    decode_record,
+    open_link,
+    record_id,
+    standing,
+)
 
 
 class DocumentKind(IntEnum):
@@ -49,12 +60,42 @@ class Document:
 
 
 class _Held:
-    """A document's text and its carriers by (op id, index)."""
+    """A document's text and its carriers by (op id, index). What was parsed of the text is kept: views ask often."""
 
-    __slots__ = ("carriers", "text")
+    __slots__ = ("_parsed", "carriers", "text")
 
     def __init__(self, text: bytes, carriers: tuple[Carrier, ...] = ()) -> None:
         self.text, self.carriers = text, carriers
+        self._parsed: Any = None
+
+    def _parse(self, read: Callable[[bytes], Any]) -> Any:
+        if self._parsed is None or self._parsed[0] != self.text:
+            self._parsed = (self.text, read(self.text))
+        return self._parsed[1]
+
+    @property
+    def record(self) -> SubjectRecord:
+        """The text of a record, parsed."""
+        found: SubjectRecord = self._parse(decode_record)
+        return found
+
+    @property
+    def directive(self) -> Directive:
+        """The text of a directive, parsed."""
+        found: Directive = self._parse(lambda text: decode_directive(decode_signed(text).document))
+        return found
+
+    @property
+    def revocation(self) -> Revocation:
+        """The text of a revocation, parsed."""
+        found: Revocation = self._parse(lambda text: decode_revocation(decode_signed(text).document))
+        return found
+
+    def with_carriers(self, carriers: tuple[Carrier, ...]) -> _Held:
+        """The same text, carried by these."""
+        other = _Held(self.text, carriers)
+        other._parsed = self._parsed
+        return other
 
 
 def read_document(
@@ -128,7 +169,7 @@ class SubjectFile:
         for key, held in self._held.items():
             carriers = tuple(one for one in held.carriers if one.seq < vector.get(one.chain, 0))
             if carriers:
-                past._held[key] = _Held(held.text, carriers)
+                past._held[key] = held.with_carriers(carriers)
         return past
 
     def text(self, kind: DocumentKind, named: bytes) -> bytes | None:
@@ -147,9 +188,7 @@ class SubjectFile:
     def standing(self, final: Mapping[ChainId, int]) -> Standing | None:
         """The record as its effective revisions have it."""
         revisions = [
-            Revision(
-                named, decode_record(held.text), one.author, one.verdict.effective, _is_final(one, final)
-            )
+            Revision(named, held.record, one.author, one.verdict.effective, _is_final(one, final))
             for named, held in self._of(DocumentKind.RECORD)
             for one in held.carriers
         ]
@@ -161,13 +200,11 @@ class SubjectFile:
         if record is None:
             return ()
         directives = [
-            HeldDirective(
-                DirectiveId(named), decode_directive(decode_signed(held.text).document), held.carriers
-            )
+            HeldDirective(DirectiveId(named), held.directive, held.carriers)
             for named, held in self._of(DocumentKind.DIRECTIVE)
         ]
         revocations = [
-            HeldRevocation(named, decode_revocation(decode_signed(held.text).document), held.carriers)
+            HeldRevocation(named, held.revocation, held.carriers)
             for named, held in self._of(DocumentKind.REVOCATION)
         ]
         return counted(record, directives, revocations)
@@ -176,15 +213,12 @@ class SubjectFile:
         """(number → directive of a key; the highest number up to which the key's directives were taken back)."""
         used: dict[int, DirectiveId] = {}
         for named, held in self._of(DocumentKind.DIRECTIVE):
-            directive = decode_directive(decode_signed(held.text).document)
+            directive = held.directive
             if directive.signer == signer:
                 used[directive.number] = min(
                     DirectiveId(named), used.get(directive.number, DirectiveId(named))
                 )
-        revocations = (
-            decode_revocation(decode_signed(held.text).document)
-            for _, held in self._of(DocumentKind.REVOCATION)
-        )
+        revocations = (held.revocation for _, held in self._of(DocumentKind.REVOCATION))
         return used, max((one.all_before for one in revocations if one.series == signer), default=0)
 
     def next_number(self, signer: bytes) -> int:

@@ -121,6 +121,19 @@ def test_the_first_carrier_counts_for_the_month() -> None:
     assert world.ask().answer is Answer.PERMIT
 
 
+def test_a_void_operation_does_not_back_date_a_grant_and_none_can_spoil_one() -> None:
+    """A removed member's clock must not vouch for a withheld grant; nor may a mad clock unmake a good one."""
+    world = World.enrolled()
+    signed = directive(permit(), signed_at=NOW - 40 * DAY)
+    world.direct(signed, "city")
+    world.direct(signed, "lab", CUT_OFF, hlc=NOW - 39 * DAY)
+    assert world.ask().answer is Answer.NO_CONSENT
+    fresh = directive(permit(), number=2)
+    world.direct(fresh, "mercy")
+    world.direct(fresh, "lab", hlc=NOW - 400 * DAY)
+    assert world.ask().answer is Answer.PERMIT
+
+
 @pytest.mark.parametrize("signer", ["ann", "guardian", "mercy", "lab"])
 def test_anyone_takes_back_a_grant(signer: str) -> None:
     world = World.enrolled()
@@ -232,6 +245,31 @@ def test_a_lost_keys_grants_are_suspended_and_its_denials_stay() -> None:
     world.add(subject_draft(_revised(patient_keys=(key("ann's new phone"),))), "city")
     assert world.ask(request(purposes=("TREAT",))).answer is Answer.NO_CONSENT
     assert world.ask().answer is Answer.DENY
+
+
+@pytest.mark.parametrize(
+    ("lifter", "answer"), [("ann", Answer.DENY), ("city", Answer.DENY), ("new", Answer.NO_CONSENT)]
+)
+def test_a_dropped_keys_denials_are_lifted_by_the_new_key_alone(lifter: str, answer: Answer) -> None:
+    """The old phone may be in a thief's hands: it denies and takes back, and lifts nothing."""
+    world = World.enrolled()
+    denial = directive(base=Effect.DENY)
+    world.direct(denial)
+    world.add(subject_draft(_revised(patient_keys=(key("new"),))), "city")
+    world.revoke(revocation(named(denial), signer=lifter), "city")
+    world.hear("mercy", "city", at=NOW + 1)
+    assert world.ask(now=NOW + 1).answer is answer
+
+
+def test_a_stranger_lifts_nothing_though_a_member_carries_it() -> None:
+    world = World.enrolled()
+    denial = directive(base=Effect.DENY, signer="stranger", basis=Basis.PATIENT_SIGNED)
+    world.direct(denial, "lab")
+    world.revoke(revocation(named(denial), signer="stranger"), "lab")
+    assert world.ask().answer is Answer.DENY
+    world.revoke(revocation(named(denial), signer="city"), "city")
+    world.hear("mercy", "city", at=NOW + 1)
+    assert world.ask(now=NOW + 1).answer is Answer.NO_CONSENT
 
 
 def _revised(**changes: object) -> SubjectRecord:
