@@ -1,0 +1,65 @@
+"""Everything a node says about one context at one block, gathered before any of it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+
+from medsync_node.verify.chain_events import Executed, Opened, Posted, Told, read_events
+from medsync_node.verify.rpc import Rpc
+from medsync_protocol import calldata
+from medsync_protocol.address import ChainAddress
+from medsync_protocol.anchor_abi import ENTRY_POINTS, EVENTS
+from medsync_protocol.errors import Malformed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainFacts:
+    """`calldata` by transaction, `times` (seconds) by block, `digests` by k as the contract's views answer."""
+
+    chain_id: int
+    class_hash: int | None
+    block: int
+    block_hash: int
+    told: tuple[Told, ...]
+    calldata: Mapping[int, tuple[int, ...]]
+    times: Mapping[int, int]
+    head: tuple[int, int]
+    digests: Mapping[int, int]
+    settings: tuple[int, int]
+
+
+def gather(rpc: Rpc, address: ChainAddress, block: int, progress: Callable[[str], None]) -> ChainFacts:
+    """Ask one node. Raises Unreachable, Malformed."""
+    contract, context = address.contract, address.context
+    chain_id, class_hash = rpc.chain_id(), rpc.class_hash(contract, block)
+    if class_hash is None:
+        raise Malformed(f"no contract is deployed at {contract:#066x} on the chain of {rpc.url}")
+    told = read_events(rpc.events(contract, [sorted(EVENTS.values()), [context]], block))
+    progress(f"{rpc.url}: {len(told)} steps of the context up to block {block}")
+    ks = sorted({0, *(one.k for one in told if isinstance(one, Posted | Executed))})
+    shown = [one for one in told if isinstance(one, Opened | Posted)]
+
+    def ask(view: str, arguments: list[int], size: int) -> tuple[int, ...]:
+        answer = tuple(rpc.call(contract, ENTRY_POINTS[view], arguments, block))
+        if len(answer) != size:
+            raise Malformed(
+                f"the Starknet node at {rpc.url} answers `{view}` with {len(answer)} felts, not {size}"
+            )
+        return answer
+
+    k, digest = ask("head", calldata.head(context), 2)
+    verifier, delay = ask("settings", [context], 2)
+    return ChainFacts(
+        chain_id=chain_id, class_hash=class_hash, block=block, block_hash=rpc.block(block).hash,
+        told=tuple(told),
+        calldata={transaction: rpc.calldata(transaction) for transaction in {one.transaction for one in shown}},
+        times={number: rpc.block(number).time for number in {one.block for one in told}},
+        head=(k, digest), settings=(verifier, delay),
+        digests={number: ask("checkpoint", calldata.checkpoint(context, number), 1)[0] for number in ks},
+    )  # fmt: skip
+
+
+def differences(one: ChainFacts, other: ChainFacts) -> list[str]:
+    """Names of what two nodes say differently about the same block."""
+    return [field.name for field in fields(one) if getattr(one, field.name) != getattr(other, field.name)]
