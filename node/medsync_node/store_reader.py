@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from medsync_node.access_rows import AccessIndex
-from medsync_node.rows import FOLDS, INDEX_BITS, Damaged, kinds_mask, op_record, unpack_rows
+from medsync_node.rows import FOLDS, INDEX_BITS, OWN, Damaged, kinds_mask, op_record, unpack_rows
 from medsync_protocol.codec import pack
 from medsync_protocol.crypto import unseal
 from medsync_protocol.errors import Malformed, OperatorError
@@ -157,6 +157,14 @@ class StoreReader:
                 return -1
             number = self._chains[context, chain] = row[0]
         return number
+
+    def own_operations(self) -> int:
+        """How many operations this home wrote, under any incarnation."""
+        with self._lock:
+            count: int = self._connection.execute(
+                f"SELECT count(*) FROM ops WHERE flags & {OWN}"
+            ).fetchone()[0]
+        return count
 
     # -- access rows ------------------------------------------------------------------------------------------
 

@@ -307,10 +307,8 @@ class Replica:
         header = operation.header
         slot = self.chains.append(operation.op_id, header)
         self._clock = max(self._clock, header.hlc)
-        if header.plane != Plane.DATA:
-            extra, rows, folds = self._take_membership(operation, slot), (), True
-        else:
-            extra, rows, folds = self._take_data(operation, slot, opened)
+        take = self._take_data if header.plane == Plane.DATA else self._take_membership
+        extra, rows, folds = take(operation, slot, opened)
         record = OpRecord(
             self.context, header.chain, header.seq, header.plane, folds, own, operation.header_bytes,
             operation.signature, operation.body_bytes, rows,
@@ -318,9 +316,11 @@ class Replica:
         self.news.append(News(operation, own, parties))
         return [Persist((record,), own), *extra]
 
-    def _take_membership(self, operation: Operation, slot: Slot) -> list[Effect]:
+    def _take_membership(
+        self, operation: Operation, slot: Slot, opened: Opened | None
+    ) -> tuple[list[Effect], tuple[IndexRow, ...], bool]:
         action = self._add_action(operation, slot)
-        return [*self._learn(action), *self._rejudge(), Notify("membership", self.context)]
+        return [*self._learn(action), *self._rejudge(), Notify("membership", self.context)], (), True
 
     def _add_action(self, operation: Operation, slot: Slot) -> Action:
         header = operation.header

@@ -1,0 +1,211 @@
+"""One node: its engine on its journal and transport, and the calls that need more than one of them.
+
+Opening takes the journal and the network; the API over it is `api/`'s, the command line's home and passphrase
+`daemon.py`'s.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import trio
+
+from medsync_node.driver import Clock, Driver
+from medsync_node.incarnation import Incarnation
+from medsync_node.store import Store, Synchronous
+from medsync_node.store_reader import NEWEST
+from medsync_node.transport import open_libp2p
+from medsync_protocol.access import Request
+from medsync_protocol.application import OpenedEntry
+from medsync_protocol.consent import MedSyncApplication
+from medsync_protocol.crypto import Entropy
+from medsync_protocol.decision import settings_of
+from medsync_protocol.effects import Effect, Notify
+from medsync_protocol.engine import Engine
+from medsync_protocol.errors import Refused
+from medsync_protocol.identity import Identity
+from medsync_protocol.ids import ContextId, MemberId, NetworkId, SubjectRef
+from medsync_protocol.kinds import Verdict
+from medsync_protocol.notes import NotesApplication
+from medsync_protocol.ports import Transport, Unreachable
+from medsync_protocol.receipt import ReceiptEntry
+from medsync_protocol.replica import ApplicationFactory
+
+if TYPE_CHECKING:
+    from medsync_node.config import Config
+    from medsync_node.home import Home
+
+T = TypeVar("T")
+
+MAX_NOTICES: Final = 1_000  # waiting for one listener; a slower one misses some, and hears how it stands by `status`
+ANSWER_SECONDS: Final = 45.0  # longer than the engine waits for a custodian
+
+APPLICATIONS: Final[dict[str, ApplicationFactory]] = {
+    "medsync": lambda network, context, genesis: MedSyncApplication(
+        network, context, settings_of(dict(genesis.settings))
+    ),
+    "notes": lambda network, context, genesis: NotesApplication(),
+}
+"""What can fold a context, by the name in its genesis."""
+
+
+class Node:
+    """A running node. `home` is None for one that lives in a test's memory and temporary files."""
+
+    def __init__(
+        self, engine: Engine, store: Store, transport: Transport, driver: Driver, home: Home | None
+    ) -> None:
+        self.engine, self.store, self.transport, self.home = engine, store, transport, home
+        self._driver = driver
+        self._listeners: set[trio.MemorySendChannel[Notify]] = set()
+        self._changed = trio.Event()
+        driver.heard = self._heard
+
+    @property
+    def identity(self) -> Identity:
+        """Whose node this is."""
+        return self.engine.identity
+
+    def now(self) -> int:
+        """Milliseconds since 1970 UTC, by this machine's clock."""
+        return self._driver.now()
+
+    # -- doing and waiting ------------------------------------------------------------------------------------
+
+    async def perform(self, command: Callable[[int], tuple[T, list[Effect]]]) -> T:
+        """Run an engine's command; return once what it wrote is committed. Raises what it raises, and DiskFull."""
+        return await self._driver.perform(command)
+
+    def _heard(self, notify: Notify) -> None:
+        changed, self._changed = self._changed, trio.Event()
+        changed.set()
+        for listener in list(self._listeners):
+            try:
+                listener.send_nowait(notify)
+            except trio.WouldBlock:
+                continue
+            except trio.BrokenResourceError:
+                self._listeners.discard(listener)
+
+    @asynccontextmanager
+    async def notifications(self) -> AsyncIterator[trio.MemoryReceiveChannel[Notify]]:
+        """What happens from now on. A listener that falls MAX_NOTICES behind misses some."""
+        send, receive = trio.open_memory_channel[Notify](MAX_NOTICES)
+        self._listeners.add(send)
+        try:
+            async with receive:
+                yield receive
+        finally:
+            self._listeners.discard(send)
+
+    async def wait_for(self, fact: Callable[[], bool], seconds: float) -> bool:
+        """Whether the fact came to hold within `seconds`; looked at whenever something happened."""
+        with trio.move_on_after(seconds):
+            while not fact():
+                await self._changed.wait()
+            return True
+        return fact()
+
+    # -- calls over several parts -----------------------------------------------------------------------------
+
+    async def join(self, token: str) -> NetworkId:
+        """Join by invitation. Raises Refused with the inviting node's words, or when it can't be reached."""
+        request = self.engine.join_request(self.now(), token)
+        expected, reasons = request.invitation.network, []
+        for address in request.addresses:
+            try:
+                reply = await self.transport.ask(address, request.protocol, request.frame)
+            except Unreachable as error:
+                reasons.append(str(error))
+                continue
+            return await self.perform(partial(self.engine.joined, reply=reply, expected=expected))
+        raise Refused(
+            f"the inviting node can't be reached: {'; '.join(reasons) or 'it named no address'}",
+            code="admitter_unreachable",
+            advice="check that it runs and that its addresses can be reached from here, then join again",
+        )
+
+    async def ask(self, context: ContextId, custodian: MemberId, request: Request) -> ReceiptEntry:
+        """Ask a custodian for a decision; its answer stands in the log when this returns. Raises Refused."""
+        name = await self.perform(lambda now: self.engine.ask(now, context, custodian, request))
+        await self.wait_for(lambda: name in self.engine.asking.answers, ANSWER_SECONDS)
+        answer = self.engine.asking.take_answer(name)
+        if answer is None:
+            raise Refused("the custodian did not answer in time", code="custodian_timeout", advice="try again")
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
+
+    async def log(
+        self, context: ContextId, kinds: Sequence[int], subject: SubjectRef | None, before: int | None, limit: int
+    ) -> list[tuple[int, OpenedEntry, Verdict]]:
+        """Indexed entries of these kinds, newest first: (cursor for older ones, entry, verdict). Raises Refused."""
+        replica = self.engine.replica(context)
+        tag = None if subject is None else replica.subject_tag(subject)
+        start = NEWEST if before is None else before
+        rows = await trio.to_thread.run_sync(
+            lambda: self.store.reader.access_rows(context, kinds, tag, before=start, limit=limit)
+        )
+        opened = {wire: replica.open(wire) for wire in {row.wire for row in rows}}
+        found = []
+        for row in rows:
+            entry = opened[row.wire][row.index]
+            if entry is not None and (subject is None or entry.subject == subject):
+                found.append((row.id, entry, replica.verdict(entry.chain, entry.seq)))
+        return found
+
+
+def wall_clock() -> int:
+    """Milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def system_entropy(label: str, size: int) -> bytes:
+    """`size` bytes of the system's randomness."""
+    return os.urandom(size)
+
+
+@asynccontextmanager
+async def running(
+    identity: Identity, store: Store, transport: Transport, *, incarnation: bytes, home: Home | None = None,
+    clock: Clock = wall_clock, entropy: Entropy = system_entropy, announce: Sequence[str] = (),
+) -> AsyncIterator[Node]:  # fmt: skip
+    """A node over an open store and transport; ends with the block."""
+    engine = Engine(identity, incarnation=incarnation, entropy=entropy, applications=APPLICATIONS)
+    engine.addresses = tuple(announce) or tuple(transport.addresses)
+    for record in await trio.to_thread.run_sync(lambda: list(store.reader.replay())):
+        engine.replay(record)
+    driver = Driver(engine, store, transport, clock)
+    node = Node(engine, store, transport, driver, home)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(driver.run)
+        yield node
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_node(home: Home, identity: Identity, config: Config) -> AsyncIterator[Node]:
+    """The node of a home, which the caller has locked: journal, transport, chain reader. Raises OperatorError."""
+    mode = Synchronous(config.synchronous)
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(
+            Store(home.journal_file, storage_key=identity.storage_key, synchronous=mode)
+        )
+        incarnation = stack.enter_context(Incarnation.of(home, store, mode))
+        transport = await stack.enter_async_context(
+            open_libp2p(device_seed=identity.device_seed, listen=config.listen)
+        )
+        node = await stack.enter_async_context(
+            running(
+                identity, store, transport, incarnation=incarnation.name, home=home, announce=config.announce
+            )
+        )
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        nursery.start_soon(incarnation.keep, node.engine)
+        yield node
+        nursery.cancel_scope.cancel()
