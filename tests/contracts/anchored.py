@@ -84,7 +84,7 @@ class Anchored:
     head: Statement = field(init=False)
 
     def __post_init__(self) -> None:
-        if CONTRACT not in self.stage.classes:
+        if not self.stage.state.class_at(CONTRACT):
             self.stage.deploy("anchor", CONTRACT)
         self.head = opening_statement(self.context, self.committee.keys)
 

@@ -40,9 +40,9 @@ def test_a_checkpoint_moves_the_head_and_is_emitted_in_full() -> None:
     digest = anchored.anchor.digest(proposal.following)
     assert anchored.stored_head() == (1, digest)
     posted, votes = events
-    assert posted.keys == (EVENTS["CheckpointPosted"], anchored.context, 1)
-    assert posted.data == (digest, *proposal.following.to_felts())
-    assert votes.keys == (EVENTS["Votes"], anchored.context, 1)
+    assert tuple(posted.keys) == (EVENTS["CheckpointPosted"], anchored.context, 1)
+    assert tuple(posted.data) == (digest, *proposal.following.to_felts())
+    assert tuple(votes.keys) == (EVENTS["Votes"], anchored.context, 1)
     assert list(votes.data) == [3, *(felt for vote in proposal.votes for felt in vote.to_felts())]
 
 
@@ -181,7 +181,7 @@ def judged(limit: int) -> Anchored:
 def test_a_verifier_that_agrees_lets_the_checkpoint_pass() -> None:
     anchored = judged(limit=3)
     answer = anchored.post(anchored.propose(leaves=[1, 2, 3]))
-    assert (answer.data, answer.counts["CallContract"]) == ([1], 1)
+    assert (answer.data, answer.calls) == ([1], 1)
 
 
 def test_a_verifier_is_shown_the_evidence() -> None:
@@ -201,7 +201,7 @@ def test_no_quorum_overrules_the_verifier() -> None:
 
 def test_a_verifier_that_is_no_contract_stops_the_context_but_not_its_recovery() -> None:
     anchored = opened(verifier=0xDEAD)
-    with pytest.raises(Reverted, match="CONTRACT_NOT_DEPLOYED"):
+    with pytest.raises(Reverted, match="not deployed"):
         anchored.post(anchored.propose())
     proposal = anchored.propose_recovery(Committee(3))
     anchored.recover(proposal)

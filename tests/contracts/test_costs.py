@@ -17,11 +17,11 @@ from tests.contracts.stage import Answer
 _PEAKS: dict[int, list[Felt]] = {0: []}  # of the logs grown so far: they are the same every time
 README = Path(__file__).parents[2] / "contracts" / "README.md"
 BUILTINS = ("range_check", "bitwise", "ec_op", "poseidon", "pedersen")
-COLUMNS = ("steps", *BUILTINS)
+COLUMNS = ("L2 gas", "steps", *BUILTINS)
 
 
 def costs(answer: Answer) -> list[int]:
-    return [answer.steps, *(answer.counts.get(name, 0) for name in BUILTINS)]
+    return [answer.gas, answer.steps, *(answer.counts.get(name, 0) for name in BUILTINS)]
 
 
 def post_grown(anchored: Anchored, size: int) -> Answer:

@@ -23,7 +23,7 @@ from medsync_protocol.commitments import Commitments
 from medsync_protocol.consent_map import ConsentMap
 from medsync_protocol.errors import BrokenChain, Malformed
 from medsync_protocol.ids import ChainId, OpId
-from medsync_protocol.kinds import OpKind, Plane, Verdict
+from medsync_protocol.kinds import Plane, Verdict
 from medsync_protocol.log import grow, log_root, operation_leaf
 from medsync_protocol.operation import NO_OP, Operation, check_signature, decode, decode_label
 from medsync_protocol.poseidon import Felt
@@ -197,7 +197,7 @@ class ExportChecker:
 
 def _labels(operation: Operation) -> tuple[Label, ...]:
     """Labels with a public part: what directives and revocations show to everyone, pruned or not."""
-    if operation.header.plane != Plane.DATA or operation.header.kind != OpKind.BATCH:
+    if operation.header.plane != Plane.DATA:
         return ()
     labels = (decode_label(entry.label) for entry in operation.body.entries)
     return tuple(label for label in labels if label.public)
