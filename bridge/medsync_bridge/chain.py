@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
+from marshmallow import ValidationError
 from starknet_py.hash.selector import get_selector_from_name
 from starknet_py.net.client_errors import ClientError
 from starknet_py.net.client_models import (
@@ -17,19 +18,25 @@ from starknet_py.net.client_models import (
     TransactionExecutionStatus,
     TransactionStatus,
 )
+from starknet_py.net.http_client import ServerError
 from starknet_py.net.models.transaction import AccountTransaction
 
 from medsync_bridge.client import TrioClient, code_of
-from medsync_bridge.errors import AccountUnusable, SendRefused
+from medsync_bridge.errors import AccountUnusable, NotOpened, RpcError
 from medsync_bridge.reasons import decode_reason
 from medsync_protocol import calldata
+from medsync_protocol.anchor_abi import EVENTS
+
+T = TypeVar("T")
 
 LATEST: Final = "latest"
 _CONTRACT_NOT_FOUND = 20
+_NO_ENTRY_POINT = 21
 _CLASS_NOT_FOUND = 28
 _HASH_NOT_FOUND = 29
 _CONTRACT_ERROR = 40
 _EXECUTION_ERROR = 41
+_VALID: Final = int.from_bytes(b"VALID")  # SNIP-6's answer to a good signature
 _FINAL = frozenset({TransactionStatus.ACCEPTED_ON_L2, TransactionStatus.ACCEPTED_ON_L1})
 
 
@@ -50,52 +57,72 @@ class Standing:
 
 
 class Chain:
-    """Questions to one node. All raise ChainUnreachable, and ClientError for errors not named here."""
+    """Questions to one node. All raise ChainUnreachable, and RpcError for errors that they name no other for."""
 
     def __init__(self, client: TrioClient) -> None:
         self.client = client
 
     async def chain_id(self) -> int:
         """The chain this node serves."""
-        return int(await self.client.get_chain_id(), 16)
+        return int(await _answer(self.client.get_chain_id()), 16)
+
+    async def specification(self) -> str:
+        """The version of Starknet's JSON-RPC specification that the node speaks."""
+        return str(await _answer(self.client.spec_version()))
+
+    async def latest(self) -> tuple[int, int, str]:
+        """(number, time in seconds, Starknet version) of the newest accepted block."""
+        block = await _answer(self.client.get_block_with_tx_hashes(block_number=LATEST))
+        return block.block_number, block.timestamp, block.starknet_version
 
     async def nonce(self, account: int) -> int:
         """The account's next nonce. Raises AccountUnusable when there is no such account."""
         try:
-            return int(await self.client.get_contract_nonce(account, block_number=LATEST))
-        except ClientError as error:
-            if code_of(error) != _CONTRACT_NOT_FOUND:
+            return int(await _answer(self.client.get_contract_nonce(account, block_number=LATEST)))
+        except RpcError as error:
+            if error.rpc_code != _CONTRACT_NOT_FOUND:
                 raise
             raise AccountUnusable(
                 f"there is no account {account:#x} on this chain",
                 advice="deploy and fund the account, or give --account another address",
             ) from error
 
+    async def accepts(self, account: int, message: int, signature: Sequence[int]) -> bool:
+        """Whether the account takes this signature over the message (SNIP-6)."""
+        try:
+            answer = await self.call(account, "is_valid_signature", [message, len(signature), *signature])
+        except CallReverted:
+            return False  # OpenZeppelin's accounts answer 0, others panic
+        return answer == [_VALID]
+
+    async def balance(self, token: int, account: int) -> int:
+        """What the account holds of an ERC-20 token, in its smallest unit."""
+        low, high = await self.call(token, "balance_of", [account])
+        return (high << 128) + low
+
     async def call(self, contract: int, function: str, arguments: Sequence[int]) -> list[int]:
         """A view function's answer. Raises CallReverted."""
         call = Call(to_addr=contract, selector=get_selector_from_name(function), calldata=list(arguments))
         try:
-            answer: list[int] = await self.client.call_contract(call, block_number=LATEST)
-        except ClientError as error:
+            return list(await _answer(self.client.call_contract(call, block_number=LATEST)))
+        except RpcError as error:
             raise _reverted(error) from error
-        return answer
 
     async def class_hash_at(self, contract: int) -> int | None:
         """The class of a contract; None when nothing is deployed there."""
         try:
-            found = await self.client.get_class_hash_at(contract, block_number=LATEST)
-        except ClientError as error:
-            if code_of(error) == _CONTRACT_NOT_FOUND:
+            return int(await _answer(self.client.get_class_hash_at(contract, block_number=LATEST)))
+        except RpcError as error:
+            if error.rpc_code == _CONTRACT_NOT_FOUND:
                 return None
             raise
-        return int(found)
 
     async def is_declared(self, class_hash: int) -> bool:
         """Whether contracts of this class can be deployed."""
         try:
-            await self.client.get_class_by_hash(class_hash, block_number=LATEST)
-        except ClientError as error:
-            if code_of(error) == _CLASS_NOT_FOUND:
+            await _answer(self.client.get_class_by_hash(class_hash, block_number=LATEST))
+        except RpcError as error:
+            if error.rpc_code == _CLASS_NOT_FOUND:
                 return False
             raise
         return True
@@ -109,21 +136,38 @@ class Chain:
         k, digest = await self.call(contract, "head", calldata.head(context))
         return k, digest
 
+    async def opened_in(self, contract: int, context: int) -> int:
+        """The number of the block in which the context was opened. Raises NotOpened."""
+        page = await _answer(
+            self.client.get_events(
+                address=contract, keys=[[hex(EVENTS["ContextOpened"])], [hex(context)]],
+                from_block_number=0, to_block_number=LATEST, chunk_size=1, follow_continuation_token=True,
+            )
+        )  # fmt: skip
+        for event in page.events:
+            if event.block_number is not None:
+                return int(event.block_number)
+        raise NotOpened
+
     async def estimate(self, transaction: AccountTransaction) -> EstimatedFee:
         """What the transaction takes, signed for simulation. Raises CallReverted."""
         try:
-            estimate = await self.client.estimate_fee(transaction, block_number=LATEST)
-        except ClientError as error:
+            estimate = await _answer(self.client.estimate_fee(transaction, block_number=LATEST))
+        except RpcError as error:
             raise _reverted(error) from error
         assert not isinstance(estimate, list), "one transaction, one estimate"
         return estimate
 
+    async def send(self, raw: dict[str, Any]) -> None:
+        """Hand a signed transaction over. An RpcError's code says what became of it (`sending.py`)."""
+        await _answer(self.client.send_raw(raw))
+
     async def standing(self, transaction: int) -> Standing | None:
         """Where a transaction stands; None for error 29, which is never proof of absence."""
         try:
-            status = await self.client.get_transaction_status(transaction)
-        except ClientError as error:
-            if code_of(error) == _HASH_NOT_FOUND:
+            status = await _answer(self.client.get_transaction_status(transaction))
+        except RpcError as error:
+            if error.rpc_code == _HASH_NOT_FOUND:
                 return None
             raise
         reverted = status.execution_status is TransactionExecutionStatus.REVERTED
@@ -133,11 +177,22 @@ class Chain:
         )
 
 
-def _reverted(error: ClientError) -> Exception:
-    """CallReverted where a contract refused; else what says that the node can't take such a request."""
-    code = code_of(error)
-    if code in (_CONTRACT_ERROR, _EXECUTION_ERROR):
+async def _answer(asked: Awaitable[T]) -> T:
+    """The answer, with starknet-py's ways of saying no turned into RpcError."""
+    try:
+        return await asked
+    except ClientError as error:
+        raise RpcError(code_of(error), str(error.message), error.data) from error
+    except (ValidationError, ServerError, KeyError, ValueError) as error:
+        raise RpcError(0, f"an answer that is not as specified ({type(error).__name__})") from error
+
+
+def _reverted(error: RpcError) -> Exception:
+    """CallReverted where a contract refused; else the error as it is."""
+    if error.rpc_code in (_CONTRACT_ERROR, _EXECUTION_ERROR):
         return CallReverted(decode_reason(error.data))
-    if code == _CONTRACT_NOT_FOUND:
+    if error.rpc_code == _CONTRACT_NOT_FOUND:
         return CallReverted("NO_CONTRACT")
-    return SendRefused(code, error.message)
+    if error.rpc_code == _NO_ENTRY_POINT:
+        return CallReverted("NO_SUCH_FUNCTION")
+    return error

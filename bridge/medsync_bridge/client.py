@@ -19,7 +19,9 @@ from starknet_py.net.models.transaction import AccountTransaction
 
 from medsync_bridge.errors import ChainUnreachable
 
-PATIENCE: Final = 30.0  # seconds for one call: estimating a large checkpoint on a busy public node takes a few
+PATIENCE: Final = (
+    30.0  # seconds for one call: estimating a large checkpoint on a busy public node takes a few
+)
 _ADD_METHODS: Final = {
     "INVOKE": ("addInvokeTransaction", "invoke_transaction"),
     "DECLARE": ("addDeclareTransaction", "declare_transaction"),
@@ -32,6 +34,7 @@ class TrioTransport(RpcHttpClient):
     def __init__(self, url: str, http: httpx.AsyncClient) -> None:
         super().__init__(url, session=None)
         self._http = http
+        self._is_spec_version_verified = True  # `bridge doctor` asks; a warning in mid-flight helps nobody
 
     async def request(
         self,

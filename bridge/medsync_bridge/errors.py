@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from medsync_protocol.errors import OperatorError, Refused
+
+
+def strk(fri: int) -> str:
+    """An amount for people."""
+    return f"{fri / 10**18:.6f} STRK"
 
 
 class ChainUnreachable(OperatorError):
@@ -13,6 +20,17 @@ class ChainUnreachable(OperatorError):
             f"the Starknet node does not answer ({why})",
             advice="check --rpc and that the node runs; nothing is lost, the bridge goes on when it answers",
         )
+
+
+class RpcError(OperatorError):
+    """An error that the node answered; `rpc_code` 0 for an answer that is not as specified."""
+
+    def __init__(self, rpc_code: int, message: str, data: Any = None) -> None:
+        super().__init__(
+            f"the Starknet node answers: {message} (error {rpc_code})",
+            advice="run `medsync bridge doctor`; the node may be behind, or of another version",
+        )
+        self.rpc_code, self.rpc_message, self.data = rpc_code, message, data
 
 
 class WrongChain(OperatorError):
@@ -26,7 +44,17 @@ class WrongChain(OperatorError):
 
 
 class AccountUnusable(OperatorError):
-    """The account can't pay or sign (RPC errors 54 and 55, a missing account, a bad key)."""
+    """The account is missing or can't pay (RPC error 54)."""
+
+
+class WrongKey(AccountUnusable):
+    """The account doesn't take this key's signatures (RPC error 55). The bridge stops."""
+
+    def __init__(self, account: int) -> None:
+        super().__init__(
+            f"the account {account:#x} does not take this key's signatures",
+            advice="give the --key that belongs to --account, then start the bridge again",
+        )
 
 
 class FeeCapReached(OperatorError):
@@ -34,18 +62,18 @@ class FeeCapReached(OperatorError):
 
     def __init__(self, wanted: int, cap: int) -> None:
         super().__init__(
-            f"the transaction may cost {wanted / 10**18:.6f} STRK, the cap is {cap / 10**18:.6f}",
+            f"the transaction may cost {strk(wanted)}, the cap is {strk(cap)}",
             advice="wait for lower prices or raise --fee-cap",
         )
 
 
 class SendRefused(OperatorError):
-    """The node will never take this transaction (RPC errors 56 to 63)."""
+    """The node will never take this transaction (RPC errors 56 to 58 and 60 to 62)."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, rpc_code: int, message: str) -> None:
         super().__init__(
-            f"the Starknet node refuses the transaction: {message} (error {code})",
-            advice="run `medsync bridge doctor`; the versions of bridge and node may not fit together",
+            f"the Starknet node refuses the transaction: {message} (error {rpc_code})",
+            advice="run `medsync bridge doctor`; mend the cause, then `medsync bridge resume`",
         )
 
 
@@ -62,6 +90,13 @@ class Reverted(Refused):
         self.errand, self.reason, self.paid, self.transaction = errand, reason, paid, transaction
 
 
+class NotDeployed(Refused):
+    """The class or the contract that is asked for isn't on this chain."""
+
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(message, code="not_deployed", advice=advice)
+
+
 class NotOpened(Refused):
     """The context isn't open on the contract."""
 
@@ -70,6 +105,16 @@ class NotOpened(Refused):
             "the context is not open on the contract",
             code="unknown_context",
             advice="run `medsync contract register` first",
+        )
+
+
+class NodeDisagrees(OperatorError):
+    """What the MedSync node hands over does not fit the context's address."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"the node does not fit the chain: {what}",
+            advice="compare `medsync context show` with `medsync bridge status`; nothing was sent",
         )
 
 

@@ -31,6 +31,7 @@ CREATE TABLE errand (
 CREATE TABLE signed (
     hash TEXT PRIMARY KEY,      -- hex
     errand TEXT NOT NULL REFERENCES errand(name),
+    want TEXT NOT NULL,         -- the errand's when this was signed, hex
     account TEXT NOT NULL,
     nonce INTEGER NOT NULL,
     raw TEXT NOT NULL,          -- the JSON that is sent
@@ -76,10 +77,14 @@ class Errand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """A transaction that was signed and may have been sent; `raw` is the JSON that a node takes."""
+    """A transaction that was signed and may have been sent; `raw` is the JSON that a node takes.
+
+    `want` is what the errand wanted then: another digest may be certified later.
+    """
 
     hash: int
     errand: str
+    want: int
     account: int
     nonce: int
     raw: dict[str, Any]
@@ -116,7 +121,9 @@ class Journal:
         """All, oldest first."""
         return [_errand(row) for row in self._db.execute(f"{_ERRANDS} ORDER BY rowid")]
 
-    def conclude(self, name: str, state: State, *, found: int | None = None, reason: str | None = None) -> None:
+    def conclude(
+        self, name: str, state: State, *, found: int | None = None, reason: str | None = None
+    ) -> None:
         """Record how the errand ended."""
         with self._db:
             self._db.execute(
@@ -134,13 +141,19 @@ class Journal:
         return changed.rowcount
 
     def record(self, signed: Signed) -> None:
-        """Keep a signed transaction: before it is sent. A repeat does nothing."""
+        """Keep a signed transaction: before it is sent.
+
+        A hash doesn't cover the signature: signed again with another key, the last one counts.
+        """
         with self._db:
             self._db.execute(
-                "INSERT INTO signed (hash, errand, account, nonce, raw) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (hash) DO NOTHING",
-                (hex(signed.hash), signed.errand, hex(signed.account), signed.nonce, json.dumps(signed.raw)),
-            )
+                "INSERT INTO signed (hash, errand, want, account, nonce, raw) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (hash) DO UPDATE SET raw = excluded.raw, outcome = NULL",
+                (
+                    hex(signed.hash), signed.errand, hex(signed.want), hex(signed.account), signed.nonce,
+                    json.dumps(signed.raw),
+                ),
+            )  # fmt: skip
 
     def at_nonce(self, account: int, nonce: int) -> list[Signed]:
         """Everything signed with this nonce, oldest first."""
@@ -163,16 +176,16 @@ class Journal:
 
     def _signed(self, condition: str, arguments: tuple[object, ...]) -> list[Signed]:
         rows = self._db.execute(
-            f"SELECT hash, errand, account, nonce, raw, outcome FROM signed WHERE {condition}"
+            f"SELECT hash, errand, want, account, nonce, raw, outcome FROM signed WHERE {condition}"
             " ORDER BY rowid",
             arguments,
         )
         return [
             Signed(
-                hash=int(name, 16), errand=errand, account=int(account, 16), nonce=nonce, raw=json.loads(raw),
-                outcome=None if outcome is None else Outcome(outcome),
+                hash=int(name, 16), errand=errand, want=int(want, 16), account=int(account, 16), nonce=nonce,
+                raw=json.loads(raw), outcome=None if outcome is None else Outcome(outcome),
             )
-            for name, errand, account, nonce, raw, outcome in rows
+            for name, errand, want, account, nonce, raw, outcome in rows
         ]  # fmt: skip
 
 

@@ -17,7 +17,9 @@ UNREADABLE: Final = "no reason given"
 _MAX_TEXT: Final = 200  # characters shown of a reason that is no short string
 _MAX_FRAMES: Final = 64  # a call may nest 50 deep
 _HEX: Final = re.compile(r"0x[0-9a-fA-F]{1,64}\b")
-_WRAPPERS: Final = frozenset({"ENTRYPOINT_FAILED", "argent/multicall-failed"})  # say only that a callee failed
+_WRAPPERS: Final = frozenset(
+    {"ENTRYPOINT_FAILED", "argent/multicall-failed"}
+)  # say only that a callee failed
 
 
 def decode_reason(failure: Any) -> str:

@@ -1,0 +1,178 @@
+"""`medsync bridge`: post a node's certified checkpoints to Starknet, and see how that goes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from medsync_bridge.commands import options
+from medsync_bridge.commands.output import hexed, progress, show
+from medsync_bridge.home import read_home
+from medsync_bridge.journal import Errand, Journal, Signed
+
+if TYPE_CHECKING:
+    from medsync_bridge.examining import Finding
+    from medsync_bridge.following import News
+
+app = typer.Typer(no_args_is_help=True, help="Post a node's certified checkpoints to Starknet.")
+
+READY: Final = "ready"
+_RUN = "bridge run --node north --rpc http://127.0.0.1:5050 --account 0x64b… --key file:account.key"
+
+
+@app.command(epilog=options.examples(_RUN, "bridge run --context trial --fee-cap 5"))
+def run(
+    rpc: options.Rpc,
+    account: options.Account,
+    key: options.Key,
+    node: options.Node = None,
+    home: options.Home = None,
+    context: Annotated[
+        list[str] | None, typer.Option("--context", metavar="CONTEXT", help="Only this one; may be repeated.")
+    ] = None,
+    fee_cap: options.FeeCap = options.FEE_CAP,
+    tip: options.Tip = 0,
+    poll: options.Poll = options.POLL,
+    ready_fd: Annotated[
+        int | None, typer.Option("--ready-fd", metavar="FD", help="Write `ready` there too, once started.")
+    ] = None,
+    exit_on_eof: Annotated[
+        bool, typer.Option("--exit-on-eof", help="Stop when standard input ends: with the parent process.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Post every certified checkpoint of the node's anchored contexts, exactly once, until stopped.
+
+    Starting ends with the line `ready` on stdout (under --json with an event on stderr).
+    """
+    import trio
+
+    from medsync_bridge import running
+
+    settings = options.settings_of(
+        home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
+    )
+
+    def report(news: News) -> None:
+        progress(
+            _sentence(news), as_json=as_json, event=news.event, context=news.context, k=news.k,
+            digest=hexed(news.digest), transaction=hexed(news.transaction), advice=news.advice,
+        )  # fmt: skip
+
+    def ready() -> None:
+        if ready_fd is not None:
+            os.write(ready_fd, f"{READY}\n".encode())
+            os.close(ready_fd)
+        if as_json:
+            progress(READY, as_json=True, event=READY)
+        else:
+            typer.echo(READY)
+
+    tally = trio.run(
+        lambda: running.run(
+            settings, options.node_of(node), frozenset(context or ()), report=report, ready=ready,
+            exit_on_eof=exit_on_eof,
+        )
+    )  # fmt: skip
+    counts = {"posted": tally.posted, "adopted": tally.adopted}
+    show(counts, [f"stopped; {tally.posted} posted, {tally.adopted} adopted"], as_json=as_json)
+
+
+@app.command(epilog=options.examples("bridge status", "bridge status --json"))
+def status(home: options.Home = None, as_json: options.Json = False) -> None:
+    """Show what the bridge is about, did, and had to stop. Asks neither chain nor node."""
+    with read_home(options.home_of(home)) as journal:
+        errands = [] if journal is None else [_errand_row(journal, errand) for errand in journal.errands()]
+    show({"errands": errands}, _status_lines(errands), as_json=as_json)
+
+
+@app.command(epilog=options.examples("bridge resume", "bridge resume 'checkpoint 0x1a… 0x2b… 7'"))
+def resume(
+    errand: Annotated[
+        str | None, typer.Argument(metavar="[ERRAND]", help="As `bridge status` names it; none: all.")
+    ] = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Let what was stopped be tried again, once you know why the contract or the node refused it."""
+    with read_home(options.home_of(home)) as journal:
+        count = 0 if journal is None else journal.resume(errand)
+    show({"resumed": count}, [f"{count} resumed"], as_json=as_json)
+
+
+@app.command(epilog=options.examples("bridge doctor --rpc http://127.0.0.1:5050"))
+def doctor(
+    rpc: options.Rpc,
+    account: options.Account,
+    key: options.Key,
+    node: options.Node = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Look at everything the bridge needs, and say what is wrong and what to do. Exit code 1 if anything is."""
+    import trio
+
+    from medsync_bridge.examining import examine
+
+    settings = options.settings_of(
+        home=home, rpc=rpc, account=account, key=key, fee_cap=options.FEE_CAP, tip=0, poll=options.POLL
+    )
+    findings = trio.run(examine, settings, options.node_of(node))
+    well = all(finding.well for finding in findings)
+    rows = [{"name": f.name, "ok": f.well, "found": f.found, "advice": f.advice} for f in findings]
+    show({"ok": well, "checks": rows}, _doctor_lines(findings), as_json=as_json)
+    if not well:
+        raise typer.Exit(1)
+
+
+def _sentence(news: News) -> str:
+    where = f"context {news.context[:16]}"
+    match news.event:
+        case "posted":
+            how = f"transaction {hexed(news.transaction)}" if news.transaction else "it stood there already"
+            return f"{where}: checkpoint {news.k} accepted, {how}"
+        case "adopted":
+            return f"{where}: checkpoint {news.k} was accepted with another digest, {hexed(news.digest)}"
+        case "recovered":
+            return f"{where if news.context else 'the bridge'}: goes on"
+        case "trouble":
+            advice = f"\n  {news.advice}" if news.advice else ""
+            return f"{where + ': ' if news.context else ''}{news.message}{advice}"
+        case _:
+            return news.message
+
+
+def _errand_row(journal: Journal, errand: Errand) -> dict[str, Any]:
+    return {
+        "errand": errand.name, "state": errand.state.value, "want": hexed(errand.want),
+        "found": hexed(errand.found), "reason": errand.reason,
+        "transactions": [_transaction_row(signed) for signed in journal.signed_for(errand.name)],
+    }  # fmt: skip
+
+
+def _transaction_row(signed: Signed) -> dict[str, Any]:
+    return {
+        "hash": hexed(signed.hash), "nonce": signed.nonce,
+        "outcome": None if signed.outcome is None else signed.outcome.value,
+    }  # fmt: skip
+
+
+def _status_lines(errands: list[dict[str, Any]]) -> Iterator[str]:
+    if not errands:
+        yield "nothing was posted from here yet"
+    for errand in errands:
+        yield f"{errand['state']:8} {errand['errand']}" + (
+            f"  {errand['reason']}" if errand["reason"] else ""
+        )
+        for transaction in errand["transactions"]:
+            yield f"  {transaction['hash']}  nonce {transaction['nonce']}  {transaction['outcome'] or 'may land'}"
+
+
+def _doctor_lines(findings: list[Finding]) -> Iterator[str]:
+    for finding in findings:
+        yield f"{'ok ' if finding.well else 'BAD'}  {finding.name}: {finding.found}"
+        if finding.advice:
+            yield f"     {finding.advice}"

@@ -1,0 +1,149 @@
+"""Follows a node: posts each certified checkpoint of its anchored contexts, one after the other, for as long as it runs.
+
+How one is posted is `sending.py`'s. Nothing here gives up: what fails is told once and tried again next round; only
+a key that the account doesn't take ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol
+
+from medsync_bridge.certified import read_certificate
+from medsync_bridge.chain import CallReverted, Chain
+from medsync_bridge.errors import NodeDisagrees, Reverted, WrongChain, WrongKey
+from medsync_bridge.journal import Journal, State
+from medsync_bridge.sending import Ended, Sender
+from medsync_bridge.tasks import parse_checkpoint_name
+from medsync_client import ClientError, NotFound
+from medsync_client.checkpoints import Certificate
+from medsync_client.contexts import Context, Contexts
+from medsync_protocol.address import ChainAddress, chain_name, parse_address
+from medsync_protocol.errors import Invalid, Malformed, OperatorError
+
+_CATCH_UP: Final = 64  # checkpoints of one context in a row, before the others have their turn
+
+
+class Node(Protocol):
+    """What is asked of a MedSync node; `medsync_client.Client` answers it."""
+
+    def contexts(self) -> Awaitable[Contexts]:
+        """All contexts that it holds."""
+        ...
+
+    def certificate(self, context: str, k: int) -> Awaitable[Certificate]:
+        """The certified checkpoint k. Raises NotFound before a quorum signed it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something that happened. `event`: posted, adopted, trouble, recovered. `context` is the node's id or empty."""
+
+    event: str
+    context: str = ""
+    k: int | None = None
+    digest: int | None = None
+    transaction: int | None = None
+    message: str = ""
+    advice: str = ""
+
+
+class Follower:
+    """One node, one chain. `only` names contexts by id or name; none: all that are anchored on this chain."""
+
+    def __init__(
+        self,
+        node: Node,
+        chain: Chain,
+        journal: Journal,
+        sender: Sender,
+        *,
+        chain_id: int,
+        only: frozenset[str] = frozenset(),
+        report: Callable[[News], None],
+    ) -> None:
+        self._node, self._chain, self._journal, self._sender = node, chain, journal, sender
+        self._chain_id, self._only, self._report = chain_id, only, report
+        self._troubles: dict[str, str] = {}
+
+    async def round(self) -> None:
+        """Look at every context once and post what is due. Raises WrongKey; everything else is reported."""
+        if not await self._attempt("", self._check_chain):
+            return
+        contexts: list[Context] = []
+
+        async def ask() -> None:
+            contexts.extend((await self._node.contexts()).contexts)
+
+        if not await self._attempt("", ask):
+            return
+        for context in contexts:
+            if context.address is None or (self._only and not self._only & {context.id, context.name}):
+                continue
+            await self._attempt(context.id, partial(self._follow, context))
+        await self._attempt("journal", self._tidy)
+
+    async def _attempt(self, whose: str, step: Callable[[], Awaitable[None]]) -> bool:
+        """Take a step; whether it went through. The same trouble is reported once until it is over."""
+        try:
+            await step()
+        except WrongKey:
+            raise
+        except (OperatorError, Reverted, Invalid, ClientError, CallReverted) as error:
+            message = (
+                f"the contract does not answer: {error}" if isinstance(error, CallReverted) else str(error)
+            )
+            if self._troubles.get(whose) != message:
+                self._troubles[whose] = message
+                advice = getattr(error, "advice", "")
+                self._report(News(event="trouble", context=whose, message=message, advice=advice))
+            return False
+        if self._troubles.pop(whose, None) is not None:
+            self._report(News(event="recovered", context=whose))
+        return True
+
+    async def _check_chain(self) -> None:
+        found = await self._chain.chain_id()
+        if found != self._chain_id:
+            raise WrongChain(chain_name(self._chain_id), chain_name(found))
+
+    async def _follow(self, context: Context) -> None:
+        address = _address(context)
+        if address.chain_id != self._chain_id:
+            if self._only:
+                raise WrongChain(chain_name(address.chain_id), chain_name(self._chain_id))
+            return
+        for _ in range(_CATCH_UP):
+            k, _digest = await self._chain.head(address.contract, address.context)
+            try:
+                certificate = await self._node.certificate(context.id, k + 1)
+            except NotFound:
+                return
+            ended = await self._sender.bring_about(read_certificate(certificate, address))
+            self._report(_news(context, k + 1, ended))
+
+    async def _tidy(self) -> None:
+        """Conclude what others brought about while we were away: the state decides."""
+        for errand in self._journal.errands():
+            awaited = parse_checkpoint_name(errand.name)
+            if awaited is None or errand.state not in (State.OPEN, State.STOPPED):
+                continue
+            found = await awaited.look(self._chain)
+            if found:
+                state = State.DONE if found == errand.want else State.ADOPTED
+                self._journal.conclude(errand.name, state, found=found)
+
+
+def _address(context: Context) -> ChainAddress:
+    try:
+        return parse_address(context.address or "")
+    except Malformed as error:
+        raise NodeDisagrees(f"the address of context {context.id[:16]} can't be read: {error}") from error
+
+
+def _news(context: Context, k: int, ended: Ended) -> News:
+    event = "posted" if ended.state is State.DONE else "adopted"
+    return News(event=event, context=context.id, k=k, digest=ended.found, transaction=ended.transaction)

@@ -1,0 +1,53 @@
+"""The anchor class that this release ships (`artifacts/`), as a declaration needs it.
+
+Compiling is `scripts/compile-contracts`'s. The CASM stays out: a node makes its own of the Sierra, and only its
+hash is sent; starknet-py's schema refuses the negative immediates in newer compilers' hints (STARKNET §5).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+from starknet_py.common import create_sierra_compiled_contract
+from starknet_py.net.client_models import SierraContractClass
+
+_BLAKE_SINCE: Final = (0, 14, 1)  # Starknet hashes compiled classes with BLAKE2s from this version on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """Hashes of the class, all felts; the class itself is read when asked for."""
+
+    class_hash: int
+    blake2s: int
+    poseidon: int
+
+    def sierra(self) -> SierraContractClass:
+        """The class as a declare transaction carries it."""
+        text = _read("anchor.sierra.json")
+        return create_sierra_compiled_contract(text).convert_to_sierra_contract_class()
+
+    def compiled_class_hash(self, starknet_version: str) -> int:
+        """The compiled class hash that a declaration names under this version of Starknet."""
+        return self.blake2s if _parts(starknet_version) >= _BLAKE_SINCE else self.poseidon
+
+
+def released_anchor() -> Released:
+    """The anchor of this release."""
+    hashes = json.loads(_read("anchor.hashes.json"))
+    return Released(
+        class_hash=int(hashes["class_hash"], 16),
+        blake2s=int(hashes["compiled_class_hash_blake2s"], 16),
+        poseidon=int(hashes["compiled_class_hash_poseidon"], 16),
+    )
+
+
+def _read(name: str) -> str:
+    return files("medsync_bridge").joinpath("artifacts", name).read_text()
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
