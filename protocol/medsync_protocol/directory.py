@@ -29,12 +29,13 @@ class Directory:
         """Where every known device listens."""
         return self._addresses
 
-    def learn(self, found: Mapping[DeviceId, Iterable[str]]) -> list[Effect]:
-        """Keep addresses that are new; later ones replace earlier ones."""
+    def learn(self, found: Mapping[DeviceId, Iterable[str]], *, hearsay: bool = False) -> list[Effect]:
+        """Keep addresses that are new. What a device says of itself replaces what was known, hearsay does not."""
         records = []
         for device, addresses in found.items():
             listed = tuple(addresses)
-            if not listed or device == self._me or self._addresses.get(device) == listed:
+            known = self._addresses.get(device)
+            if not listed or device == self._me or known == listed or (hearsay and known is not None):
                 continue
             if len(self._addresses) < MAX_ADDRESSES or device in self._addresses:
                 self._addresses[device] = listed

@@ -109,6 +109,8 @@ class Inbox:
             return [Notify("version_mismatch", None, said)]
         if network != engine.network:
             raise Malformed("the peer belongs to another network")
+        if session.version:
+            return []
         session.version = PROTOCOL_VERSION
         effects = engine.directory.learn({session.peer: addresses})
         effects += engine.sync.greet(session)
@@ -137,7 +139,7 @@ class Inbox:
         return effects
 
     def _addresses(self, now: int, session: Session, fields: Fields) -> list[Effect]:
-        return self._engine.directory.learn(frames.want_directory(fields))
+        return self._engine.directory.learn(frames.want_directory(fields), hearsay=True)
 
     # -- operations -------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from medsync_protocol.errors import Malformed
 from medsync_protocol.ids import ChainId, KeyId, MemberId, SubjectRef
 from medsync_protocol.kinds import Audience
 from medsync_protocol.membership import MembershipState
-from medsync_protocol.operation import Body, Header, Operation, decode_label, sealing_context
+from medsync_protocol.operation import Body, Header, Operation, label_of, sealing_context
 from medsync_protocol.sealing import KeyRing, split_tags
 
 Place = tuple[ChainId, int]
@@ -46,7 +46,10 @@ class Opener:
         labels: list[tuple[int, Label]] = []
         missing: bytes | None = None
         for index, entry in enumerate(body.entries):
-            label = decode_label(entry.label)
+            label = label_of(entry)
+            if label is None:
+                entries.append(None)
+                continue
             if label.public:
                 labels.append((index, label))
             if entry.ciphertext is None:

@@ -144,6 +144,14 @@ def decode_header(data: bytes) -> Header:
     )
 
 
+def label_of(entry: Entry) -> Label | None:
+    """An entry's label; None where its author wrote none that can be read: then it means nothing, to everybody alike."""
+    try:
+        return decode_label(entry.label)
+    except Malformed:
+        return None
+
+
 def op_id_of(header_bytes: bytes) -> OpId:
     """BLAKE2b-256 of the header."""
     return OpId(blake2b(header_bytes))
@@ -256,6 +264,8 @@ def decode(wire: bytes, *, network: NetworkId, context: ContextId) -> Operation:
         raise BrokenChain("`prev` is empty exactly at seq 0")
     body = decode_body(body_bytes)
     check_body(header, body)
+    if header.plane != Plane.DATA and any(entry.pruned for entry in body.entries):
+        raise Malformed("a membership or keys operation is never pruned")
     return Operation(op_id_of(header_bytes), header, body, header_bytes, signature, body_bytes)
 
 

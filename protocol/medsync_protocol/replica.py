@@ -324,7 +324,7 @@ class Replica:
 
     def _add_action(self, operation: Operation, slot: Slot) -> Action:
         header = operation.header
-        action = read_action(header.kind, open_payload(operation), self.context)
+        action = read_action(header, operation.body, self.context)
         self.fold.add(operation.op_id, header.chain, header.membership_heads, action)
         self.places[operation.op_id] = (header.chain, header.seq)
         self.governance_wires[operation.op_id] = operation.wire

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from medsync_protocol import frames, governance
-from medsync_protocol.codec import pack, unpack, want_array, want_bytes
+from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_int
 from medsync_protocol.crypto import blake2b, seal, unseal
 from medsync_protocol.effects import Effect, Expel, Knock, Notify, Persist, Publish, Send, Topics
 from medsync_protocol.errors import Invalid, NotPermitted, Refused
@@ -166,6 +166,7 @@ class Routine:
                     continue
                 try:
                     context, chain, upto = want_array(unpack(unseal(sealing, frame)), 3)
+                    want_bytes(chain, 40), want_int(upto)
                 except Invalid:
                     return []
                 if context != replica.context or replica.vector.get(chain, 0) >= upto:

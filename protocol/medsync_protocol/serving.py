@@ -11,7 +11,7 @@ from medsync_protocol.application import OpenedEntry
 from medsync_protocol.chains import Vector
 from medsync_protocol.ids import MemberId
 from medsync_protocol.kinds import Audience, Plane
-from medsync_protocol.operation import decode_body, decode_header, decode_label, join, prune, split
+from medsync_protocol.operation import decode_body, decode_header, join, label_of, prune, split
 
 if TYPE_CHECKING:
     from medsync_protocol.replica import News, Replica
@@ -60,7 +60,7 @@ def redacted(replica: Replica, member: MemberId, wire: bytes) -> bytes:
     closed = [
         index
         for index, entry in enumerate(body.entries)
-        if not entry.pruned and decode_label(entry.label).audience is Audience.PARTIES
+        if not entry.pruned and (label := label_of(entry)) is not None and label.audience is Audience.PARTIES
     ]
     if not closed:
         return wire

@@ -18,7 +18,6 @@ from medsync_protocol.errors import Invalid
 from medsync_protocol.frames import FrameKind
 from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, DeviceId, MemberId
 from medsync_protocol.kinds import OpKind, Plane
-from medsync_protocol.operation import open_payload
 from medsync_protocol.reading import read_action
 from medsync_protocol.replica import News, Replica
 from medsync_protocol.serving import farewell, redacted_news, takes_from
@@ -263,5 +262,5 @@ def _removed_by(news: News, context: ContextId) -> list[MemberId]:
     header = news.operation.header
     if header.kind != OpKind.REMOVE:
         return []
-    action = read_action(header.kind, open_payload(news.operation), context)
+    action = read_action(header, news.operation.body, context)
     return [action.member] if isinstance(action, Remove) else []
