@@ -21,10 +21,14 @@ Place = tuple[ChainId, int]
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The entries of one operation, None where pruned or unreadable; the labels with a public part, by index."""
+    """The entries of one operation, None where pruned or unreadable; the labels with a public part, by index.
+
+    `waits`: a key or a ciphertext that should be ours has yet to come.
+    """
 
     entries: tuple[OpenedEntry | None, ...]
     labels: tuple[tuple[int, Label], ...]
+    waits: bool = False
 
 
 class Opener:
@@ -68,8 +72,9 @@ class Opener:
                     author=author, chain=header.chain, seq=header.seq, hlc=header.hlc,
                 )
             )  # fmt: skip
-        self._note_missing((header.chain, header.seq), missing)
-        return Opened(tuple(entries), tuple(labels))
+        at = (header.chain, header.seq)
+        self._note_missing(at, missing)
+        return Opened(tuple(entries), tuple(labels), missing is not None or at in self.wanted)
 
     def _try(
         self, ciphertext: bytes, index: int, header: Header, body: Body, place: bytes

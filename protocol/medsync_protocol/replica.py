@@ -372,7 +372,7 @@ class Replica:
             self.labels[place] = committed
         application = self.application
         if application is None:
-            return [], (), bool(committed)
+            return [], (), bool(committed or opened.waits)
         rows: list[IndexRow] = []
         kept: list[OpenedEntry] = []
         indexed = application.indexed
@@ -387,7 +387,8 @@ class Replica:
                 kept.append(entry)
         if kept:
             self._folded[place] = kept
-        return self._learn_subjects() if kept else [], tuple(rows), bool(kept or committed)
+        folds = bool(kept or committed or opened.waits)
+        return self._learn_subjects() if kept else [], tuple(rows), folds
 
     def _learn_subjects(self) -> list[Effect]:
         assert self.application is not None
@@ -400,9 +401,8 @@ class Replica:
 
     def reread(self, wire: bytes, offered: bytes = b"") -> list[Effect]:
         """Open a held operation again: a key arrived, or `offered`, a body with ciphertexts that ours lacks."""
-        operation = decode(wire, network=self.network, context=self.context)
-        if offered:
-            operation = filled(operation, decode_body(offered))
+        held = decode(wire, network=self.network, context=self.context)
+        operation = filled(held, decode_body(offered)) if offered else held
         header = operation.header
         if header.plane != Plane.DATA:
             return []
