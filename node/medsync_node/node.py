@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import trio
 
 from medsync_node.driver import Clock, Driver
+from medsync_node.finality import Finality
 from medsync_node.incarnation import Incarnation
 from medsync_node.store import Store, Synchronous
 from medsync_node.store_reader import NEWEST
@@ -61,7 +62,8 @@ class Node:
         self, engine: Engine, store: Store, transport: Transport, driver: Driver, home: Home | None
     ) -> None:
         self.engine, self.store, self.transport, self.home = engine, store, transport, home
-        self._driver = driver
+        self.driver = driver
+        self.finality: Finality | None = None
         self._listeners: set[trio.MemorySendChannel[Notify]] = set()
         self._changed = trio.Event()
         driver.heard = self._heard
@@ -73,13 +75,13 @@ class Node:
 
     def now(self) -> int:
         """Milliseconds since 1970 UTC, by this machine's clock."""
-        return self._driver.now()
+        return self.driver.now()
 
     # -- doing and waiting ------------------------------------------------------------------------------------
 
     async def perform(self, command: Callable[[int], tuple[T, list[Effect]]]) -> T:
         """Run an engine's command; return once what it wrote is committed. Raises what it raises, and DiskFull."""
-        return await self._driver.perform(command)
+        return await self.driver.perform(command)
 
     def _heard(self, notify: Notify) -> None:
         changed, self._changed = self._changed, trio.Event()
@@ -207,5 +209,8 @@ async def open_node(home: Home, identity: Identity, config: Config) -> AsyncIter
         )
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(incarnation.keep, node.engine)
+        if config.chain.rpc is not None:
+            node.finality = Finality(node.driver, config.chain.rpc, config.chain.depth)
+            nursery.start_soon(node.finality.watch)
         yield node
         nursery.cancel_scope.cancel()
