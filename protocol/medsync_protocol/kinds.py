@@ -78,6 +78,7 @@ class Verdict(IntEnum):
     VOID_EPOCH = 8  # a rotation that is not one above the highest epoch in its past
     VOID_MALFORMED = 9  # entries that decode to nothing a member could have meant
     VOID_POLICY_ERROR = 10  # the membership policy raised
+    VOID_LAST_ADMIN = 11  # beside what others did concurrently it would have left the context without an admin
 
     @property
     def effective(self) -> bool:

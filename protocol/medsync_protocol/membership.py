@@ -7,122 +7,25 @@ each other the policy decides. Verdicts named in `frozen` are final and are take
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from medsync_protocol.actions import (
-    Action, Admit, Ballot, CutOff, DeviceAdd, DeviceRevoke, Genesis, Leave, MemberCard, Remove, Rotate, Rotation, SetRole,
-    Unreadable, VoterKey,
+    Action, Admit, Genesis, Leave, Remove, Rotate, Rotation, SetRole, Unreadable,
 )  # fmt: skip
-from medsync_protocol.codec import pack
-from medsync_protocol.crypto import blake2b
-from medsync_protocol.ids import ChainId, DeviceId, KeyId, MemberId, OpId, device_of
+from medsync_protocol.ids import ChainId, DeviceId, MemberId, OpId, device_of
 from medsync_protocol.kinds import Role, Verdict
+from medsync_protocol.membership_draft import Draft, target_of
+from medsync_protocol.membership_state import (
+    EMPTY, KeyEpoch, MembershipState, Removed, Standing, quorum, voter_digest,
+)  # fmt: skip
 from medsync_protocol.policy import Deny, Policy, Ruling
 
+__all__ = [
+    "EMPTY", "KeyEpoch", "MembershipFold", "MembershipState", "Removed", "Standing", "quorum", "voter_digest",
+]  # fmt: skip
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """A current member: its role, name, sealing key and the operation that admitted it."""
-
-    role: Role
-    name: str
-    sealing_key: bytes
-    since: OpId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyEpoch:
-    """An epoch key by its id: who may hold it, who made it, whether new operations may use it."""
-
-    epoch: int
-    author: MemberId
-    recipients: frozenset[MemberId]
-    op_id: OpId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
-    """An effective removal or leave: what stands of the member's chains."""
-
-    op_id: OpId
-    member: MemberId
-    cut_off: CutOff
-    left: bool = False
-    device: DeviceId | None = None  # only this device was revoked
-
-    def stands(self, chain: ChainId, seq: int) -> bool:
-        """True when the cut-off keeps the operation at (chain, seq)."""
-        if self.device is not None and device_of(chain) != self.device:
-            return True
-        return any(named == chain and seq < upto for named, upto in self.cut_off)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MembershipState:
-    """What a set of operations says. `voters`: (member, Stark key), keys ascending; empty before the first ballot."""
-
-    genesis: Genesis | None = None
-    members: Mapping[MemberId, Standing] = field(default_factory=dict)
-    cards: Mapping[MemberId, MemberCard] = field(default_factory=dict)
-    devices: Mapping[DeviceId, MemberId] = field(default_factory=dict)
-    seniority: Mapping[MemberId, int] = field(default_factory=dict)
-    removed: tuple[Removed, ...] = ()
-    keys: Mapping[KeyId, KeyEpoch] = field(default_factory=dict)
-    voters: tuple[tuple[MemberId, int], ...] = ()
-    voter_keys: Mapping[MemberId, int] = field(default_factory=dict)
-    invitations: Mapping[bytes, MemberId] = field(default_factory=dict)
-    verdicts: Mapping[OpId, Verdict] = field(default_factory=dict)
-
-    def admins(self) -> set[MemberId]:
-        """Members with the admin role."""
-        return {member for member, held in self.members.items() if held.role is Role.ADMIN}
-
-    def highest_epoch(self) -> int:
-        """0 before the genesis."""
-        return max((key.epoch for key in self.keys.values()), default=0)
-
-    def usable_key(self) -> KeyId | None:
-        """The key to write under: author and all recipients are members; highest epoch, then larger id (§4)."""
-        usable = [
-            (key.epoch, key_id)
-            for key_id, key in self.keys.items()
-            if key.author in self.members and all(r in self.members for r in key.recipients)
-        ]
-        return max(usable)[1] if usable else None
-
-    def may_write_under(self, key_id: KeyId) -> bool:
-        """Whether an operation may be sealed under this key: known, and held by members only."""
-        key = self.keys.get(key_id)
-        return (
-            key is not None and key.author in self.members and all(r in self.members for r in key.recipients)
-        )
-
-    def voter_digest(self) -> bytes:
-        """What a ballot names as its base."""
-        return voter_digest(self.voters)
-
-    def root(self) -> bytes:
-        """32 bytes over members, roles, voters, keys, cut-offs and verdicts: equal on every node that has equal sets."""
-        return blake2b(
-            b"medsync/membership/1",
-            pack([
-                sorted([m, h.role, h.sealing_key, h.since] for m, h in self.members.items()),
-                sorted([d, m] for d, m in self.devices.items()),
-                sorted([r.op_id, r.member, r.cut_off] for r in self.removed),
-                sorted([k, e.epoch, e.author, sorted(e.recipients)] for k, e in self.keys.items()),
-                [[m, key.to_bytes(32, "big")] for m, key in self.voters],
-                sorted([o, v] for o, v in self.verdicts.items()),
-            ]),
-        )  # fmt: skip
-
-
-def voter_digest(voters: Iterable[tuple[MemberId, int]]) -> bytes:
-    """32 bytes naming a voter list."""
-    return blake2b(b"medsync/voters/1", pack([[m, key.to_bytes(32, "big")] for m, key in voters]))
-
-
-EMPTY = MembershipState()
+MAX_STATES = 512  # memoised states of causal pasts: a context has a handful of heads in use at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,21 +136,30 @@ class MembershipFold:
 
     def _fold(self, chosen: int, frozen: Mapping[OpId, Verdict]) -> MembershipState:
         order = sorted(_bits(chosen), key=lambda i: (self._nodes[i].generation, self._nodes[i].op_id))
-        authors = {i: self._author(i) for i in order}
-        verdicts: dict[int, Verdict] = {}
-        for i in order:
-            final = frozen.get(self._nodes[i].op_id)
-            verdicts[i] = final if final is not None else self._authority(i)
-        removals = self._effective_removals(order, authors, verdicts, frozen)
-        self._void_concurrent(order, authors, verdicts, removals, frozen)
-        self._void_orphans(order, authors, verdicts, frozen)
-        return self._build(order, authors, verdicts, frozen)
+        case = _Case(
+            order=order,
+            authors={i: self._author(i) for i in order},
+            own={i: self._own_verdict(i, frozen) for i in order},
+            given=frozenset(i for i in order if self._nodes[i].op_id in frozen),
+        )
+        while True:
+            in_force, void = self._removals(case)
+            verdicts, draft = self._judge(case, in_force, void)
+            # A removal whose ground a lesser one took away, or that with it would leave nobody: without it, once more.
+            fallen = next((i for i in in_force if not verdicts[i].effective and i not in case.given), None)
+            if fallen is None:
+                return draft.state({self._nodes[i].op_id: verdicts[i] for i in order})
+            case.own[fallen] = verdicts[fallen]
 
     def _author(self, i: int) -> MemberId | None:
         node = self._nodes[i]
         if isinstance(node.action, Genesis):
             return node.action.founder.member if node.action.founder.device == node.author_device else None
         return self._resolve(node.past, frozen=False).devices.get(node.author_device)
+
+    def _own_verdict(self, i: int, frozen: Mapping[OpId, Verdict]) -> Verdict:
+        final = frozen.get(self._nodes[i].op_id)
+        return self._authority(i) if final is None else final
 
     def _authority(self, i: int) -> Verdict:
         """The verdict from the operation's own causal past alone; fixed for ever."""
@@ -269,208 +181,126 @@ class MembershipFold:
                 return Verdict.VOID_INVITATION
         return Verdict.EFFECTIVE
 
-    def _effective_removals(
-        self, order: list[int], authors: Mapping[int, MemberId | None], verdicts: dict[int, Verdict],
-        frozen: Mapping[OpId, Verdict],
-    ) -> list[int]:  # fmt: skip
-        """Removals and demotions by rank of their authors; one whose author a better one removes concurrently is void."""
-        candidates = [
-            i for i in order if verdicts[i].effective and _target(self._nodes[i].action) is not None
-        ]
-        candidates.sort(
-            key=lambda i: (self._nodes[i].op_id not in frozen, *self._rank(i, authors), self._nodes[i].op_id)
-        )
-        effective: list[int] = []
-        for i in candidates:
-            rival = any(
-                _target(self._nodes[j].action) == authors[i] and self._concurrent(i, j) for j in effective
-            )
-            if rival and self._nodes[i].op_id not in frozen:
-                verdicts[i] = Verdict.VOID_CONCURRENT_REMOVAL
-            else:
-                effective.append(i)
-        return effective
+    def _candidates(self, case: _Case) -> list[int]:
+        """Removals and demotions that their own past allows: final ones first, then by rank of their authors."""
+        found = [i for i in case.order if case.own[i].effective and target_of(self._nodes[i].action) is not None]
+        return sorted(found, key=lambda i: (i not in case.given, *self._rank(i, case), self._nodes[i].op_id))
 
-    def _rank(self, i: int, authors: Mapping[int, MemberId | None]) -> tuple[int, bytes]:
-        author = authors[i]
+    def _rank(self, i: int, case: _Case) -> tuple[int, bytes]:
+        author = case.authors[i]
         assert author is not None  # an effective operation has one
         return self._policy.rank(self._resolve(self._nodes[i].past, frozen=False), author)
+
+    def _removals(self, case: _Case) -> tuple[list[int], dict[int, Verdict]]:
+        """Those in force, and why the others aren't: each is judged under the better ones, so no two void each other."""
+        candidates = self._candidates(case)
+        in_force: list[int] = []
+        void = dict.fromkeys(candidates, Verdict.VOID_CONCURRENT_REMOVAL)
+        for i in candidates:
+            void.pop(i)
+            alone = not any(self._concurrent(i, j) for j in case.order)
+            verdict = Verdict.EFFECTIVE if alone or i in case.given else self._judge(case, in_force, void)[0][i]
+            if verdict.effective:
+                in_force.append(i)
+            else:
+                void[i] = verdict
+        return in_force, void
 
     def _concurrent(self, i: int, j: int) -> bool:
         return i != j and not self._nodes[i].past >> j & 1 and not self._nodes[j].past >> i & 1
 
-    def _void_concurrent(
-        self, order: list[int], authors: Mapping[int, MemberId | None], verdicts: dict[int, Verdict],
-        removals: list[int], frozen: Mapping[OpId, Verdict],
-    ) -> None:  # fmt: skip
-        """Strong remove: what the target did concurrently, and concurrent admissions of it, don't count."""
-        for r in removals:
-            action = self._nodes[r].action
-            target = _target(action)
-            for i in order:
-                node = self._nodes[i]
-                if not verdicts[i].effective or node.op_id in frozen or not self._concurrent(i, r):
-                    continue
-                by_target = authors[i] == target and (
-                    not isinstance(action, SetRole) or _needs_admin(node.action)
-                )
-                again = isinstance(node.action, Admit) and node.action.card.member == target
-                if by_target or again and not isinstance(action, SetRole):
+    def _judge(
+        self, case: _Case, in_force: Sequence[int], void: Mapping[int, Verdict]
+    ) -> tuple[dict[int, Verdict], Draft]:
+        """Verdicts and state when these removals are in force and those void."""
+        verdicts = {**case.own, **void}
+        for r in in_force:
+            for i in self._voided_by(r, case):
+                if verdicts[i].effective and i not in case.given and i not in in_force:
                     verdicts[i] = Verdict.VOID_CONCURRENT_REMOVAL
-
-    def _void_orphans(
-        self, order: list[int], authors: Mapping[int, MemberId | None], verdicts: dict[int, Verdict],
-        frozen: Mapping[OpId, Verdict],
-    ) -> None:  # fmt: skip
-        """An author whose every admission in its past turned out void never was a member."""
-        admissions: dict[MemberId, int] = {}
-        for i in order:
-            action = self._nodes[i].action
-            if (
-                verdicts[i].effective
-                and not isinstance(action, Genesis)
-                and self._nodes[i].op_id not in frozen
-            ):
-                author = authors[i]
-                if author is None or not admissions.get(author, 0) & self._nodes[i].past:
-                    verdicts[i] = Verdict.VOID_NOT_A_MEMBER
-            if verdicts[i].effective and isinstance(action, Genesis):
-                admissions[action.founder.member] = admissions.get(action.founder.member, 0) | 1 << i
-            elif verdicts[i].effective and isinstance(action, Admit):
-                admissions[action.card.member] = admissions.get(action.card.member, 0) | 1 << i
-
-    def _build(
-        self, order: list[int], authors: Mapping[int, MemberId | None], verdicts: dict[int, Verdict],
-        frozen: Mapping[OpId, Verdict],
-    ) -> MembershipState:  # fmt: skip
-        draft = _Draft()
-        for i in order:
-            node = self._nodes[i]
+        draft, roots = Draft(), _Roots(self._nodes)
+        for i in case.order:
             if not verdicts[i].effective:
                 continue
-            author = authors[i]
+            node, author = self._nodes[i], case.authors[i]
             assert author is not None
-            if not draft.apply(node, author):
-                if node.op_id not in frozen:
-                    verdicts[i] = Verdict.VOID_INVITATION
-        return draft.state({self._nodes[i].op_id: verdicts[i] for i in order})
+            if i not in case.given:
+                reason = roots.missing(node, author) or draft.refuses(node.action, author)
+                if reason is not None:
+                    verdicts[i] = reason
+                    continue
+            draft.apply(node.op_id, node.generation, node.action, author)
+            roots.note(i, author)
+        return verdicts, draft
+
+    def _voided_by(self, r: int, case: _Case) -> Iterator[int]:
+        """Strong remove: what the target did concurrently, and concurrent admissions of it. A demotion: its admin acts."""
+        removal = self._nodes[r].action
+        target, demotion = target_of(removal), isinstance(removal, SetRole)
+        for i in case.order:
+            action = self._nodes[i].action
+            by_target = case.authors[i] == target and (not demotion or _needs_admin(action))
+            again = isinstance(action, Admit) and action.card.member == target and not demotion
+            if (by_target or again) and self._concurrent(i, r):
+                yield i
 
 
-MAX_STATES = 512  # memoised states of causal pasts: a context has a handful of heads in use at a time
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What is judged: operations by generation, then id; each with its author, its own verdict, and whether it is given."""
+
+    order: list[int]
+    authors: Mapping[int, MemberId | None]
+    own: dict[int, Verdict]
+    given: frozenset[int]
 
 
-class _Draft:
-    """A state while it is being put together, in topological order."""
+class _Roots:
+    """Where standing comes from: whoever was admitted or promoted only by what turned out void never was."""
 
-    def __init__(self) -> None:
-        self.genesis: Genesis | None = None
-        self.members: dict[MemberId, Standing] = {}
-        self.cards: dict[MemberId, MemberCard] = {}
-        self.devices: dict[DeviceId, MemberId] = {}
-        self.seniority: dict[MemberId, int] = {}
-        self.removed: list[Removed] = []
-        self.keys: dict[KeyId, KeyEpoch] = {}
-        self.voter_keys: dict[MemberId, int] = {}
-        self.ballots: dict[tuple[bytes, tuple[tuple[MemberId, int], ...]], set[MemberId]] = {}
-        self.invitations: dict[bytes, MemberId] = {}
+    def __init__(self, nodes: Sequence[_Node]) -> None:
+        self._nodes = nodes
+        self._given: dict[tuple[MemberId, bool], list[int]] = {}
+        self._taken: dict[tuple[MemberId, bool], list[int]] = {}
 
-    def apply(self, node: _Node, author: MemberId) -> bool:
-        """Take an effective action; False when a concurrent one used its invitation first."""
-        match node.action:
-            case Genesis() as g:
-                self.genesis = g
-                self._admit(node, g.founder, Role.ADMIN)
-                self._key(node, author, g.rotation)
-            case Admit() as a:
-                if a.invitation and self.invitations.setdefault(a.invitation, a.card.member) != a.card.member:
-                    return False
-                self._admit(node, a.card, a.role)
-                key = self.keys.get(a.key_id)
-                if key is not None:
-                    self.keys[a.key_id] = replace(key, recipients=key.recipients | {a.card.member})
-            case Remove() as r:
-                self._drop(node, r.member, r.cut_off, left=False)
-                self._key(node, author, r.rotation)
-            case Leave() as leave:
-                self._drop(node, author, leave.cut_off, left=True)
-            case SetRole() as s if s.member in self.members:
-                self.members[s.member] = replace(self.members[s.member], role=s.role)
-            case VoterKey() as v if v.member == author:
-                self.voter_keys[author] = v.key
-            case Ballot() as b:
-                self.ballots.setdefault((b.base, b.voters), set()).add(author)
-            case DeviceAdd() as d if d.member == author:
-                self.devices.setdefault(d.device, author)
-            case DeviceRevoke() as d if self.devices.get(d.device) == author:
-                del self.devices[d.device]
-                self.removed.append(
-                    Removed(op_id=node.op_id, member=author, cut_off=d.cut_off, device=d.device)
-                )
-            case Rotate() as r:
-                self._key(node, author, r.rotation)
-        return True
+    def note(self, i: int, author: MemberId) -> None:
+        """An action counts: what it gives or takes. The flag is for the admin role, without it membership."""
+        match self._nodes[i].action:
+            case Genesis(founder=card):
+                self._add(self._given, i, card.member, admin=True, member=True)
+            case Admit(card=card, role=role):
+                self._add(self._given, i, card.member, admin=role is Role.ADMIN, member=True)
+            case SetRole(member=member, role=Role.ADMIN):
+                self._add(self._given, i, member, admin=True, member=False)
+            case SetRole(member=member):
+                self._add(self._taken, i, member, admin=True, member=False)
+            case Remove(member=member):
+                self._add(self._taken, i, member, admin=True, member=True)
+            case Leave():
+                self._add(self._taken, i, author, admin=True, member=True)
 
-    def _admit(self, node: _Node, card: MemberCard, role: Role) -> None:
-        if card.member not in self.members:
-            self.members[card.member] = Standing(
-                role=role, name=card.name, sealing_key=card.sealing_key, since=node.op_id
-            )
-            self.cards[card.member] = card
-            self.seniority.setdefault(card.member, node.generation)
-        self.devices[card.device] = card.member
+    @staticmethod
+    def _add(
+        table: dict[tuple[MemberId, bool], list[int]], i: int, who: MemberId, *, admin: bool, member: bool
+    ) -> None:
+        for flag, wanted in ((True, admin), (False, member)):
+            if wanted:
+                table.setdefault((who, flag), []).append(i)
 
-    def _drop(self, node: _Node, member: MemberId, cut_off: CutOff, *, left: bool) -> None:
-        self.members.pop(member, None)
-        self.devices = {device: owner for device, owner in self.devices.items() if owner != member}
-        self.removed.append(Removed(op_id=node.op_id, member=member, cut_off=cut_off, left=left))
+    def missing(self, node: _Node, author: MemberId) -> Verdict | None:
+        """The verdict when nothing that counts in the operation's past gave its author what it takes; else None."""
+        if isinstance(node.action, Genesis):
+            return None
+        if not self._stands(node.past, author, admin=False):
+            return Verdict.VOID_NOT_A_MEMBER
+        if _needs_admin(node.action) and not self._stands(node.past, author, admin=True):
+            return Verdict.VOID_ROLE
+        return None
 
-    def _key(self, node: _Node, author: MemberId, rotation: Rotation) -> None:
-        recipients = frozenset(member for member, _ in rotation.wraps)
-        self.keys[rotation.key_id] = KeyEpoch(
-            epoch=rotation.epoch, author=author, recipients=recipients, op_id=node.op_id
-        )
-
-    def state(self, verdicts: Mapping[OpId, Verdict]) -> MembershipState:
-        return MembershipState(
-            genesis=self.genesis, members=self.members, cards=self.cards, devices=self.devices, seniority=self.seniority,
-            removed=tuple(sorted(self.removed, key=lambda r: r.op_id)), keys=self.keys, voters=self._elect(),
-            voter_keys=self.voter_keys, invitations=self.invitations, verdicts=verdicts,
-        )  # fmt: skip
-
-    def _elect(self) -> tuple[tuple[MemberId, int], ...]:
-        """Ballots by the list they replace: one that q of that list's voters cast takes its place (PROTOCOL §1)."""
-        if self.genesis is None:
-            return ()
-        voters: tuple[tuple[MemberId, int], ...] = ()
-        passed: set[bytes] = set()
-        while True:
-            base = voter_digest(voters)
-            electors = {member for member, _ in voters} or {self.genesis.founder.member}
-            needed = quorum(len(electors))
-            winners = [
-                listed
-                for (named, listed), cast in self.ballots.items()
-                if named == base and len(cast & electors) >= needed and self._proven(listed)
-            ]
-            if not winners or base in passed:
-                return voters
-            passed.add(base)
-            voters = min(winners, key=voter_digest)
-
-    def _proven(self, listed: tuple[tuple[MemberId, int], ...]) -> bool:
-        return all(self.voter_keys.get(member) == key for member, key in listed)
-
-
-def quorum(n: int) -> int:
-    """q of n voters: a majority up to three, more than two thirds beyond (PROTOCOL §1)."""
-    return n // 2 + 1 if n <= 3 else 2 * n // 3 + 1
-
-
-def _target(action: Action) -> MemberId | None:
-    """Whom a removal or demotion is aimed at."""
-    if isinstance(action, Remove):
-        return action.member
-    return action.member if isinstance(action, SetRole) and action.role < Role.ADMIN else None
+    def _stands(self, past: int, who: MemberId, *, admin: bool) -> bool:
+        taken = [self._nodes[i].past for i in self._taken.get((who, admin), ()) if past >> i & 1]
+        given = (i for i in self._given.get((who, admin), ()) if past >> i & 1)
+        return any(not any(later >> i & 1 for later in taken) for i in given)
 
 
 def _needs_admin(action: Action) -> bool:

@@ -61,6 +61,9 @@ class Judge:
             return verdict
         if self.forked(chain, seq):
             return Verdict.VOID_FORK
+        admissions = state.admissions.get(author, ())
+        if not any(self._fold.in_past(op_id, slot.heads) for op_id in admissions):
+            return Verdict.VOID_NOT_A_MEMBER  # what admitted it turned out void
         return Verdict.VOID_AFTER_CUT_OFF if self._cut_off(chain, seq, slot, author, state) else verdict
 
     def _of_past(self, chain: ChainId, slot: Slot) -> tuple[Verdict, MemberId]:

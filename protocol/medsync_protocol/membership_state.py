@@ -1,0 +1,122 @@
+"""What the membership fold gives: members, roles, devices, keys, removals, voters, verdicts. How, is membership.py's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from medsync_protocol.actions import CutOff, Genesis, MemberCard
+from medsync_protocol.codec import pack
+from medsync_protocol.crypto import blake2b
+from medsync_protocol.ids import ChainId, DeviceId, KeyId, MemberId, OpId, device_of
+from medsync_protocol.kinds import Role, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A current member: its role, name, sealing key and the operation that admitted it."""
+
+    role: Role
+    name: str
+    sealing_key: bytes
+    since: OpId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyEpoch:
+    """An epoch key by its id: who may hold it, who made it, whether new operations may use it."""
+
+    epoch: int
+    author: MemberId
+    recipients: frozenset[MemberId]
+    op_id: OpId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """An effective removal or leave: what stands of the member's chains."""
+
+    op_id: OpId
+    member: MemberId
+    cut_off: CutOff
+    left: bool = False
+    device: DeviceId | None = None  # only this device was revoked
+
+    def stands(self, chain: ChainId, seq: int) -> bool:
+        """True when the cut-off keeps the operation at (chain, seq)."""
+        if self.device is not None and device_of(chain) != self.device:
+            return True
+        return any(named == chain and seq < upto for named, upto in self.cut_off)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembershipState:
+    """What a set of operations says. `voters`: (member, Stark key), keys ascending; empty before the first ballot."""
+
+    genesis: Genesis | None = None
+    members: Mapping[MemberId, Standing] = field(default_factory=dict)
+    cards: Mapping[MemberId, MemberCard] = field(default_factory=dict)
+    devices: Mapping[DeviceId, MemberId] = field(default_factory=dict)
+    seniority: Mapping[MemberId, int] = field(default_factory=dict)
+    removed: tuple[Removed, ...] = ()
+    keys: Mapping[KeyId, KeyEpoch] = field(default_factory=dict)
+    voters: tuple[tuple[MemberId, int], ...] = ()
+    voter_keys: Mapping[MemberId, int] = field(default_factory=dict)
+    invitations: Mapping[bytes, MemberId] = field(default_factory=dict)
+    admissions: Mapping[MemberId, tuple[OpId, ...]] = field(default_factory=dict)
+    verdicts: Mapping[OpId, Verdict] = field(default_factory=dict)
+
+    def admins(self) -> set[MemberId]:
+        """Members with the admin role."""
+        return {member for member, held in self.members.items() if held.role is Role.ADMIN}
+
+    def highest_epoch(self) -> int:
+        """0 before the genesis."""
+        return max((key.epoch for key in self.keys.values()), default=0)
+
+    def usable_key(self) -> KeyId | None:
+        """The key to write under: author and all recipients are members; highest epoch, then larger id (§4)."""
+        usable = [
+            (key.epoch, key_id)
+            for key_id, key in self.keys.items()
+            if key.author in self.members and all(r in self.members for r in key.recipients)
+        ]
+        return max(usable)[1] if usable else None
+
+    def may_write_under(self, key_id: KeyId) -> bool:
+        """Whether an operation may be sealed under this key: known, and held by members only."""
+        key = self.keys.get(key_id)
+        return (
+            key is not None and key.author in self.members and all(r in self.members for r in key.recipients)
+        )
+
+    def voter_digest(self) -> bytes:
+        """What a ballot names as its base."""
+        return voter_digest(self.voters)
+
+    def root(self) -> bytes:
+        """32 bytes over members, roles, voters, keys, cut-offs and verdicts: equal on every node that has equal sets."""
+        return blake2b(
+            b"medsync/membership/1",
+            pack([
+                sorted([m, h.role, h.sealing_key, h.since] for m, h in self.members.items()),
+                sorted([d, m] for d, m in self.devices.items()),
+                sorted([r.op_id, r.member, r.cut_off] for r in self.removed),
+                sorted([k, e.epoch, e.author, sorted(e.recipients)] for k, e in self.keys.items()),
+                [[m, key.to_bytes(32, "big")] for m, key in self.voters],
+                sorted([o, v] for o, v in self.verdicts.items()),
+            ]),
+        )  # fmt: skip
+
+
+def voter_digest(voters: Iterable[tuple[MemberId, int]]) -> bytes:
+    """32 bytes naming a voter list."""
+    return blake2b(b"medsync/voters/1", pack([[m, key.to_bytes(32, "big")] for m, key in voters]))
+
+
+EMPTY = MembershipState()
+
+
+def quorum(n: int) -> int:
+    """q of n voters: a majority up to three, more than two thirds beyond (PROTOCOL §1)."""
+    return n // 2 + 1 if n <= 3 else 2 * n // 3 + 1
