@@ -1,0 +1,53 @@
+"""Assembles the API: every noun's routes over one running node, problems instead of tracebacks, limits before all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+import trio
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from medsync_node.api import (
+    access,
+    audit,
+    chain,
+    checkpoints,
+    consents,
+    contexts,
+    docs,
+    events,
+    health,
+    members,
+    network,
+    problems,
+    status,
+    subjects,
+)
+from medsync_node.api.guards import LimitBody
+
+if TYPE_CHECKING:
+    from medsync_node.node import Node
+
+ABOUT: Final = (
+    "One node's part of a private record of who may use whose data, and who did. Ids are hex, felts `0x…`, instants "
+    "milliseconds since 1970 UTC. Errors are a code, a message and an advice."
+)
+
+
+def make_app(node: Node, *, stopping: trio.Event, announce: Sequence[str] = ()) -> ASGIApp:
+    """The application. Event streams end when `stopping` is set; `announce` goes into invitations."""
+    app = FastAPI(
+        title="MedSync node", version=version("medsync"), description=ABOUT, docs_url=None, redoc_url=None,
+        openapi_url="/openapi.json", swagger_ui_oauth2_redirect_url=None,
+    )  # fmt: skip
+    problems.install(app)
+    for module in (status, members, contexts, subjects, consents, access, checkpoints, chain, audit):
+        app.include_router(module.routes(node), prefix="/v1")
+    app.include_router(network.routes(node, announce), prefix="/v1")
+    app.include_router(events.routes(node, stopping), prefix="/v1")
+    app.include_router(health.routes(node))
+    app.include_router(docs.routes())
+    return LimitBody(app)

@@ -1,0 +1,103 @@
+"""What a node says of itself: identity, links, clock, disk, each context's state, and everything that waits or is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import APIRouter
+
+from medsync_client.status import Status
+from medsync_node.api.finding import context_replicas
+from medsync_node.api.members import role_here
+from medsync_protocol.ids import NETWORK_CONTEXT, short
+from medsync_protocol.operation import PROTOCOL_VERSION
+from medsync_protocol.statement import quorum
+
+if TYPE_CHECKING:
+    from medsync_node.node import Node
+    from medsync_protocol.replica import Replica
+
+SKEW_MS: Final = 2 * 60_000  # PROTOCOL §7: beyond it decisions answer INDETERMINATE(clock)
+
+
+def _peers(node: Node) -> Iterator[dict[str, Any]]:
+    replica = node.engine.replicas.get(NETWORK_CONTEXT)
+    if replica is None:
+        return
+    state = replica.membership
+    linked, troubles = node.transport.linked(), node.transport.troubles()
+    for device, member in sorted(state.devices.items()):
+        if device == node.identity.device or member not in state.members:
+            continue
+        yield {
+            "name": state.members[member].name, "device": device.hex(), "connected": device in linked,
+            "backlog": node.transport.backlog(device), "trouble": troubles.get(device, ""),
+        }  # fmt: skip
+
+
+def _context(node: Node, replica: Replica) -> dict[str, Any]:
+    state, held = replica.membership, node.engine.checkpoints(replica.context)
+    reasons = sorted({reason.value for _, _, reason in replica.parking.reasons()})
+    return {
+        "name": replica.name, "id": replica.context.hex(), "role": role_here(replica),
+        "members": len(state.members), "voters": len(state.voters),
+        "quorum": quorum(len(state.voters)) if state.voters else 0, "epoch": state.highest_epoch(),
+        "operations": sum(replica.vector.values()), "parked": len(replica.parking),
+        "signed": held.signed, "accepted": held.accepted, "settled": held.settled, "waits_for": reasons,
+        "clock_offset_ms": node.engine.book(replica.context).clock_offset(),
+    }  # fmt: skip
+
+
+def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]:
+    if node.store.full:
+        yield "the disk is full: nothing is recorded or acknowledged; free space, the node goes on by itself"
+    offsets = [abs(one["clock_offset_ms"]) for one in contexts if one["clock_offset_ms"] is not None]
+    if offsets and max(offsets) > SKEW_MS:
+        yield (
+            f"this machine's clock is {max(offsets) // 1000} s off the members': decisions answer INDETERMINATE "
+            "until it is set; check its NTP"
+        )
+    for replica in context_replicas(node):
+        name, held = replica.name, node.engine.checkpoints(replica.context)
+        if role_here(replica) is None:
+            yield f"this member is no longer in the context {name}"
+        if replica.membership.usable_key() is None:
+            yield f"context {name}: no key that only members hold; an admin's `medsync context rotate` brings one"
+        if held.differing:
+            yield f"context {name}: a proposed checkpoint differs from this node's operations; see `context checkpoints`"
+        if held.anchoring is None:
+            yield f"context {name} is not anchored: nothing in it is final; `medsync contract register {name}`"
+        final = held.acceptance.history[held.settled].cut.vector if held.settled else {}
+        for removed in replica.membership.removed:
+            chain, seq = replica.places[removed.op_id]
+            if final.get(chain, 0) <= seq:
+                yield f"context {name}: the removal of {short(removed.member)} is not final yet"
+
+
+def status_view(node: Node) -> Status:
+    """All of it at once."""
+    contexts = tuple(_context(node, one) for one in context_replicas(node))
+    network = node.engine.network
+    return Status.model_validate(
+        {
+            "version": version("medsync"), "protocol": PROTOCOL_VERSION, "name": node.identity.name,
+            "member": node.identity.member.hex(), "device": node.identity.device.hex(),
+            "network": None if network is None else network.hex(),
+            "addresses": tuple(node.transport.addresses), "warnings": tuple(_warnings(node, contexts)),
+            "peers": tuple(_peers(node)), "contexts": contexts, "disk_full": node.store.full,
+        }
+    )  # fmt: skip
+
+
+def routes(node: Node) -> APIRouter:
+    """Routes over this node."""
+    router = APIRouter(tags=["status"])
+
+    @router.get("/status", response_model=None)
+    async def show_status() -> Status:
+        """Identity, links, clock, disk, contexts, warnings."""
+        return status_view(node)
+
+    return router

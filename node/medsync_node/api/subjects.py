@@ -1,0 +1,98 @@
+"""Subjects: enrolling, showing, linking, changing keys. What may be written is the desk's to say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+
+from medsync_client.subjects import Subject, SubjectEnrol, SubjectKey, SubjectKeys, SubjectLink
+from medsync_client.wire import Level
+from medsync_node.api.finding import find_members, find_replica, find_subject
+from medsync_node.api.levels import reached, write
+from medsync_protocol.ids import Instant, SubjectRef
+from medsync_protocol.subject import card_text
+
+if TYPE_CHECKING:
+    from medsync_node.node import Node
+    from medsync_protocol.consent import MedSyncApplication
+    from medsync_protocol.replica import Replica
+
+
+def subject_view(replica: Replica, application: MedSyncApplication, subject: SubjectRef) -> Subject:
+    """A subject as the effective revisions of its record have it. Raises UnknownSubject."""
+    standing = application.subject(subject)
+    kinds = (
+        ("patient", standing.patient_keys), ("delegate", standing.delegate_keys), ("custodian", standing.custodians),
+    )  # fmt: skip
+    return Subject(
+        subject=subject.hex(), network=replica.network.hex(), context=replica.context.hex(),
+        card=card_text(replica.context, subject),
+        custodians=tuple(member.hex() for member in sorted(standing.custodians)),
+        homes=tuple(member.hex() for member in sorted(standing.homes)),
+        keys=tuple(
+            SubjectKey(key=key.hex(), kind=kind, next_number=application.next_number(subject, key))
+            for kind, keys in kinds
+            for key in sorted(keys)
+        ),
+        linked=tuple(other.hex() for other in application.linked(subject)), revision=standing.revision,
+    )  # fmt: skip
+
+
+def routes(node: Node) -> APIRouter:
+    """Routes over this node."""
+    router = APIRouter(tags=["subjects"])
+    engine = node.engine
+
+    @router.post("/contexts/{context}/subjects")
+    async def enrol_subject(context: str, body: SubjectEnrol, level: Level = "local") -> Subject:
+        """A new subject with a random pseudonym."""
+        replica = find_replica(node, context)
+        desk = engine.desk(replica.context)
+        custodians, homes = find_members(replica, body.custodians), find_members(replica, body.homes)
+        patient, delegate = map(bytes.fromhex, body.patient_keys), map(bytes.fromhex, body.delegate_keys)
+        subject, done = await write(
+            node, replica,
+            lambda now: desk.enrol(
+                Instant(now), custodians=custodians, homes=homes, patient_keys=patient, delegate_keys=delegate
+            ),
+        )  # fmt: skip
+        await reached(node, replica, done, level)
+        return subject_view(replica, desk.application, subject)
+
+    @router.get("/contexts/{context}/subjects/{named}")
+    async def show_subject(context: str, named: str) -> Subject:
+        """One subject, by pseudonym or card."""
+        replica = find_replica(node, context)
+        return subject_view(replica, engine.desk(replica.context).application, find_subject(replica, named))
+
+    @router.post("/contexts/{context}/subjects/{named}/links")
+    async def link_subject(context: str, named: str, body: SubjectLink) -> Subject:
+        """Say that another pseudonym is the same patient's."""
+        replica = find_replica(node, context)
+        desk = engine.desk(replica.context)
+        one, two = find_subject(replica, named), SubjectRef(bytes.fromhex(body.other))
+        signer, signature = bytes.fromhex(body.signer or ""), bytes.fromhex(body.signature or "")
+        await write(
+            node, replica, lambda now: desk.link(Instant(now), (one, two), signer=signer, signature=signature)
+        )
+        return subject_view(replica, desk.application, one)
+
+    @router.post("/contexts/{context}/subjects/{named}/keys")
+    async def change_keys(context: str, named: str, body: SubjectKeys) -> Subject:
+        """Write a new revision of the record with other keys."""
+        replica = find_replica(node, context)
+        desk = engine.desk(replica.context)
+        subject = find_subject(replica, named)
+        patient, delegate, drop = (
+            [bytes.fromhex(key) for key in keys] for keys in (body.add_patient, body.add_delegate, body.drop)
+        )
+        await write(
+            node, replica,
+            lambda now: desk.change_keys(
+                Instant(now), subject, add_patient=patient, add_delegate=delegate, drop=drop
+            ),
+        )  # fmt: skip
+        return subject_view(replica, desk.application, subject)
+
+    return router

@@ -1,0 +1,180 @@
+"""How the API is served: socket and TCP, who gets in, how much a body may hold, what an error looks like."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from medsync_node.api import problems
+from medsync_node.api.guards import MAX_BATCH_BODY, MAX_BODY, LimitBody
+from medsync_node.api.server import CannotServe, Served, serving
+from medsync_node.config import ApiConfig
+from medsync_protocol.errors import (
+    DiskFull,
+    KeyFileLocked,
+    Malformed,
+    MedSyncError,
+    NotPermitted,
+    Refused,
+    UnknownSubject,
+)
+from medsync_protocol.ports import Unreachable
+
+TOKEN = "medsync-0123456789abcdef"
+
+FAILURES: dict[str, tuple[MedSyncError, int, str]] = {
+    "refused": (Refused("no", code="has_network", advice="use another"), 409, "has_network"),
+    "form": (Refused("no", code="empty_list", advice="name one"), 422, "empty_list"),
+    "context": (Refused("no", code="unknown_context", advice="list"), 404, "unknown_context"),
+    "forbidden": (NotPermitted("no", code="not_custodian", advice="ask one"), 403, "not_custodian"),
+    "subject": (UnknownSubject("no", code="unknown_subject", advice="enrol"), 404, "unknown_subject"),
+    "malformed": (Malformed("no"), 422, "malformed"),
+    "disk": (DiskFull("full", advice="free space"), 503, "disk_full"),
+    "locked": (KeyFileLocked("locked", advice="try again"), 503, "key_file_locked"),
+    "peer": (Unreachable("nobody there"), 503, "unreachable"),
+}
+
+
+class Thing(BaseModel):
+    size: int
+
+
+def make_app() -> LimitBody:
+    app = FastAPI()
+    problems.install(app)
+
+    @app.post("/size")
+    async def size(request: Request) -> int:
+        return len(await request.body())
+
+    @app.post("/size:batch")
+    async def batch_size(request: Request) -> int:
+        return len(await request.body())
+
+    @app.post("/thing")
+    async def thing(body: Thing) -> int:
+        return body.size
+
+    @app.get("/fail/{name}")
+    async def fail(name: str) -> None:
+        raise FAILURES[name][0]
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise RuntimeError("patient 4711")
+
+    @app.get("/healthz")
+    async def health() -> bool:
+        return True
+
+    return LimitBody(app)
+
+
+@asynccontextmanager
+async def served(directory: Path, listen: tuple[str, int] | None = None) -> AsyncIterator[Served]:
+    config = ApiConfig(socket=directory / "api.sock", token_file=directory / "token", listen=listen)
+    async with serving(make_app(), config, token=TOKEN, stopping=trio.Event()) as where:
+        yield where
+
+
+def local(where: Served) -> httpx.AsyncClient:
+    transport = httpx.AsyncHTTPTransport(uds=str(where.socket))
+    return httpx.AsyncClient(transport=transport, base_url="http://node", trust_env=False)
+
+
+async def test_the_socket_is_for_its_owner_and_goes_with_the_server(tmp_path: Path) -> None:
+    async with served(tmp_path) as where:
+        assert stat.S_IMODE(where.socket.stat().st_mode) == 0o600
+        async with local(where) as client:
+            assert (await client.get("/healthz")).json() is True
+    assert not where.socket.exists()
+
+
+async def test_tcp_wants_the_token_but_health_does_not(tmp_path: Path) -> None:
+    async with (
+        served(tmp_path, ("127.0.0.1", 0)) as where,
+        httpx.AsyncClient(base_url=str(where.url), trust_env=False) as client,
+    ):
+        refused = await client.post("/size", content=b"x")
+        assert refused.status_code == 401 and refused.json()["code"] == "unauthorised"
+        assert refused.headers["www-authenticate"] == "Bearer"
+        wrong = await client.post("/size", content=b"x", headers={"Authorization": f"Bearer {TOKEN}x"})
+        assert wrong.status_code == 401
+        right = await client.post("/size", content=b"x", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert right.json() == 1
+        assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_body_beyond_the_limit_is_refused_and_a_batch_may_be_larger(tmp_path: Path) -> None:
+    async with served(tmp_path) as where, local(where) as client:
+        assert (await client.post("/size", content=b"x" * MAX_BODY)).json() == MAX_BODY
+        refused = await client.post("/size", content=b"x" * (MAX_BODY + 1))
+        assert refused.status_code == 413 and refused.json()["code"] == "body_too_large"
+        assert (await client.post("/size:batch", content=b"x" * MAX_BATCH_BODY)).json() == MAX_BATCH_BODY
+
+        async def unannounced() -> AsyncIterator[bytes]:
+            for _ in range(MAX_BODY // 65536 + 1):
+                yield b"x" * 65536
+
+        assert (await client.post("/size", content=unannounced())).status_code == 413
+        assert (await client.post("/size", content=b"x")).json() == 1
+
+
+@pytest.mark.parametrize("name", FAILURES)
+async def test_an_error_has_the_status_that_says_whose_fault_it_is(tmp_path: Path, name: str) -> None:
+    error, status, code = FAILURES[name]
+    async with served(tmp_path) as where, local(where) as client:
+        answer = await client.get(f"/fail/{name}")
+    assert answer.status_code == status
+    assert answer.json() == {"code": code, "message": str(error), "advice": getattr(error, "advice", "")}
+
+
+async def test_a_body_that_cannot_be_read_names_the_field_and_not_its_value(tmp_path: Path) -> None:
+    async with served(tmp_path) as where, local(where) as client:
+        answer = await client.post("/thing", json={"size": "patient 4711"})
+        assert answer.status_code == 422
+        assert answer.json()["code"] == "invalid_request" and answer.json()["message"].startswith("size:")
+        assert "4711" not in answer.text
+        assert (await client.post("/thing", content=b"{")).json()["code"] == "invalid_request"
+        assert (await client.get("/nowhere")).json()["code"] == "no_such_path"
+
+
+async def test_a_bug_is_answered_without_its_text_and_ends_nothing(tmp_path: Path) -> None:
+    async with served(tmp_path) as where, local(where) as client:
+        answer = await client.get("/bug")
+        assert answer.status_code == 500 and answer.json()["code"] == "internal"
+        assert "4711" not in answer.text
+        assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_port_in_use_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    async with served(tmp_path / "a", ("127.0.0.1", 0)) as where:
+        port = int(str(where.url).rsplit(":", 1)[1])
+        with pytest.raises(CannotServe) as caught:
+            async with served(tmp_path / "b", ("127.0.0.1", port)):
+                raise AssertionError("it must not serve")
+    assert f"127.0.0.1:{port}" in str(caught.value) and "api.listen" in caught.value.advice
+    assert not (tmp_path / "b" / "api.sock").exists()
+
+
+async def test_a_socket_left_behind_is_replaced_and_a_living_one_is_not(tmp_path: Path) -> None:
+    async with served(tmp_path):
+        with pytest.raises(CannotServe, match="another process"):
+            async with served(tmp_path):
+                raise AssertionError("it must not serve")
+        left = tmp_path / "left.sock"
+        (tmp_path / "api.sock").rename(left)
+    left.rename(tmp_path / "api.sock")
+    async with served(tmp_path) as where, local(where) as client:
+        assert (await client.get("/healthz")).status_code == 200
