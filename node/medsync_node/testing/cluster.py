@@ -1,0 +1,309 @@
+"""A cluster: several real nodes on this machine, each `medsync run` in a process and a home of its own.
+
+They form one network and share one context. A node can be stopped, killed and started again; `Cluster.converged`
+waits for the fact that all running ones hold the same. Used by `medsync cluster` and by the fixture `cluster`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+from medsync_client import Address, BlockingClient, ClientError
+from medsync_node import config, key_file
+from medsync_node.home import Home, write_private
+from medsync_protocol.errors import OperatorError
+
+NAMES: Final = ("north", "south", "east", "west")  # then node5, node6, …
+MAX_NODES: Final = 50  # processes of one machine: each takes about 100 MiB
+CONTEXT: Final = "shared"
+NETWORK: Final = "cluster"
+START_SECONDS: Final = 120.0  # many at once share two cores, and each loads libp2p for seconds
+PATIENCE: Final = 60.0  # until a fact about the cluster that does not come is an error
+POLL_SECONDS: Final = 0.05
+STOP_SECONDS: Final = 15.0  # a node told to stop finishes its requests, then closes its journal
+_FILE: Final = "cluster.json"
+_PASSPHRASE: Final = "passphrase"
+
+
+class ClusterFailed(OperatorError):
+    """A node did not start, or a fact did not come in time."""
+
+
+@dataclass(slots=True)
+class ClusterNode:
+    """One node. `process` is set where this program started it; `client` talks to it while it runs."""
+
+    name: str
+    home: Home
+    process: subprocess.Popen[bytes] | None = None
+    client: BlockingClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = BlockingClient(Address.of_home(self.home.path))
+
+    @property
+    def log(self) -> Path:
+        """What the daemon wrote to stderr and stdout."""
+        return self.home.path / "daemon.log"
+
+    @property
+    def member(self) -> str:
+        """Its member's id in hex."""
+        return key_file.read_head(self.home.key_file).member
+
+    def pid(self) -> int | None:
+        """The process that runs on this home now; None when none does."""
+        if not self.home.lock_file.exists():
+            return None
+        try:
+            with self.home.locked():
+                return None
+        except OperatorError:
+            text = self.home.lock_file.read_text().strip()
+            return int(text) if text.isdecimal() else None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to its daemon, if it runs, and wait until it is gone."""
+        pid = self.pid()
+        if pid is None:
+            return
+        os.kill(pid, number)
+        if self.process is not None:
+            self.process.wait(STOP_SECONDS)
+        _until(lambda: self.pid() is None, f"{self.name} to be gone", STOP_SECONDS)
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        try:
+            return self.log.read_text(errors="replace")[-800:].strip()
+        except OSError:
+            return ""
+
+
+class Cluster:
+    """See the module. `directory` holds one home per node; an existing cluster there is taken up again."""
+
+    def __init__(self, directory: Path, *, nodes: int = 4, chain_rpc: str | None = None) -> None:
+        if not 1 <= nodes <= MAX_NODES:
+            raise OperatorError(f"a cluster has 1 to {MAX_NODES} nodes", advice="choose --nodes accordingly")
+        self.directory = directory.absolute()
+        self._chain_rpc = chain_rpc
+        known = self._read().get("nodes", [])
+        names = known or [*NAMES, *(f"node{n}" for n in range(len(NAMES) + 1, MAX_NODES + 1))][:nodes]
+        self.nodes = {name: ClusterNode(name, Home(self.directory / name)) for name in names}
+
+    def __getitem__(self, name: str) -> ClusterNode:
+        return self.nodes[name]
+
+    def __iter__(self) -> Iterator[ClusterNode]:
+        return iter(self.nodes.values())
+
+    @staticmethod
+    def of(directory: Path) -> Cluster:
+        """The cluster that lives in a directory. Raises OperatorError when none does."""
+        if not (directory / _FILE).exists():
+            raise OperatorError(
+                f"no cluster lives in {directory}",
+                advice="start one with `medsync cluster up`, or name its --dir",
+            )
+        return Cluster(directory)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.directory / _FILE).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    # -- starting and stopping --------------------------------------------------------------------------------
+
+    def up(self, *, tied: bool = False) -> None:
+        """Start every node that does not run, and form the network and the context where there are none.
+
+        `tied`: they stop when this process ends, however it ends. Raises ClusterFailed.
+        """
+        self._make_homes()
+        self.start(*(node.name for node in self if node.pid() is None), tied=tied)
+        self._form()
+
+    def _make_homes(self) -> None:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        passphrase = self.directory / _PASSPHRASE
+        if not passphrase.exists():
+            write_private(passphrase, secrets.token_urlsafe(24).encode())
+        for node in self:
+            if node.home.key_file.exists():
+                continue
+            node.home.create()
+            identity = key_file.new_identity(node.name)
+            key_file.create(
+                node.home.key_file, identity, passphrase.read_text(), cost=key_file.Cost.DEVELOPER
+            )
+            chosen = {
+                "listen": json.dumps([f"/ip4/127.0.0.1/tcp/{_free_port()}"]),
+                "passphrase_from": json.dumps(f"file:{passphrase}"),
+            }
+            if self._chain_rpc is not None:
+                chosen["chain.rpc"] = json.dumps(self._chain_rpc)
+            write_private(node.home.config_file, config.commented(chosen).encode())
+        write_private(self.directory / _FILE, json.dumps({"nodes": list(self.nodes)}).encode())
+
+    def start(self, *names: str, tied: bool = False) -> None:
+        """Start these nodes, all at once; returns when each is ready. Raises ClusterFailed."""
+        waiting = [(self[name], _spawn(self[name], tied)) for name in names]
+        deadline = time.monotonic() + START_SECONDS
+        for node, ready in waiting:
+            with ready:
+                if not _wait_ready(node, ready, deadline):
+                    raise ClusterFailed(
+                        f"{node.name} did not start: {node.last_words()}", advice=f"see {node.log}"
+                    )
+
+    def stop(self, *names: str) -> None:
+        """Have these nodes finish what they do and end."""
+        for name in names:
+            self[name].signal(signal.SIGTERM)
+
+    def kill(self, *names: str) -> None:
+        """End these nodes as a power cut would, as far as the process goes: kill -9."""
+        for name in names:
+            self[name].signal(signal.SIGKILL)
+
+    def down(self) -> None:
+        """Stop every node; homes stay."""
+        for node in self:
+            pid = node.pid()
+            if pid is not None:
+                os.kill(pid, signal.SIGTERM)
+        for node in self:
+            if node.process is not None:
+                node.process.wait(STOP_SECONDS)
+            _until(lambda node=node: node.pid() is None, f"{node.name} to be gone", STOP_SECONDS)  # type: ignore[misc]
+            node.client.close()
+
+    # -- facts ------------------------------------------------------------------------------------------------
+
+    def running(self) -> list[ClusterNode]:
+        """Nodes whose daemon runs."""
+        return [node for node in self if node.pid() is not None]
+
+    def converged(self, context: str = CONTEXT, seconds: float = PATIENCE) -> None:
+        """Return once all running nodes hold the same operations of a context. Raises ClusterFailed."""
+
+        def same() -> bool:
+            held = [_held(node, context) for node in self.running()]
+            return None not in held and all(one == held[0] for one in held)
+
+        _until(same, f"all nodes to hold the same of {context}", seconds)
+
+    def _form(self) -> None:
+        nodes = list(self)
+        first = nodes[0].client
+        if first.status().network is None:
+            first.create_network(NETWORK)
+        for node in nodes[1:]:
+            if node.client.status().network is None:
+                node.client.join(first.invite(_open_invitation()).token)
+        for node in nodes:
+            _until(lambda node=node: _sees(node, len(nodes)), f"{node.name} to see all members")  # type: ignore[misc]
+        if CONTEXT not in {one.name for one in first.contexts().contexts}:
+            first.create_context(_shared_context(node.name for node in nodes[1:]))
+        self.converged()
+
+    def describe(self) -> dict[str, Any]:
+        """What a person or script needs to use it."""
+        first = next(iter(self)).client
+        return {
+            "directory": str(self.directory), "network": first.network().id,
+            "context": first.context(CONTEXT).id,
+            "nodes": [
+                {"name": node.name, "home": str(node.home.path), "pid": node.pid(), "member": node.member}
+                for node in self
+            ],
+        }  # fmt: skip
+
+
+def _open_invitation() -> Any:
+    from medsync_client.members import InvitationCreate
+
+    return InvitationCreate(role="admin", seconds=600)
+
+
+def _shared_context(members: Iterable[str]) -> Any:
+    from medsync_client.contexts import Admission, ContextCreate
+
+    return ContextCreate(name=CONTEXT, members=tuple(Admission(member=one, role="admin") for one in members))
+
+
+def _sees(node: ClusterNode, count: int) -> bool:
+    try:
+        return len(node.client.members().members) == count and node.client.network().role is not None
+    except ClientError:
+        return False
+
+
+def _held(node: ClusterNode, context: str) -> tuple[str | None, dict[str, int]] | None:
+    try:
+        found = node.client.context(context)
+    except ClientError:
+        return None
+    return (found.root, found.chains) if found.role is not None else None
+
+
+def _spawn(node: ClusterNode, tied: bool) -> IO[bytes]:
+    """Start its daemon; the pipe says `ready`, or ends when it could not."""
+    readable, writable = os.pipe()
+    command = [
+        sys.executable,
+        "-m",
+        "medsync_node.cli",
+        "run",
+        "--home",
+        str(node.home.path),
+        "--ready-fd",
+        str(writable),
+    ]
+    with node.log.open("ab") as log:
+        node.process = subprocess.Popen(
+            [*command, "--exit-on-eof"] if tied else command, stdout=log, stderr=log,
+            stdin=subprocess.PIPE if tied else subprocess.DEVNULL, pass_fds=(writable,), start_new_session=True,
+        )  # fmt: skip
+    os.close(writable)
+    return os.fdopen(readable, "rb")
+
+
+def _wait_ready(node: ClusterNode, ready: IO[bytes], deadline: float) -> bool:
+    import select
+
+    left = max(0.0, deadline - time.monotonic())
+    found, _, _ = select.select([ready], [], [], left)
+    return bool(found) and ready.read(5) == b"ready"
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _until(fact: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+    deadline = time.monotonic() + seconds
+    while not fact():
+        if time.monotonic() > deadline:
+            raise ClusterFailed(
+                f"waited {seconds:.0f} s for {what}", advice="see the nodes' daemon.log and status"
+            )
+        time.sleep(POLL_SECONDS)
