@@ -37,13 +37,14 @@ class Bridge:
 async def connect(
     settings: Settings, journal: Journal, *, tell: Tell, patient: bool = False
 ) -> AsyncIterator[Bridge]:
-    """A bridge for the block. Raises BadKey, AccountUnusable, WrongKey, and ChainUnreachable unless `patient`."""
+    """A bridge for the block. Raises BadKey, AccountUnusable, JournalInUse, and ChainUnreachable unless `patient`."""
     secret = read_secret(settings.key)
     async with open_client(settings.rpc) as client:
         chain = Chain(client)
         pause = partial(trio.sleep, settings.poll)
         opening = partial(_open_account, chain, settings.account, secret)
         account = await (_insist(opening, pause, tell) if patient else opening())
+        journal.bind(account.chain_id)
         terms = Terms(cap=settings.fee_cap, tip=settings.tip)
         sender = Sender(chain, journal, account, terms, pause=pause, tell=tell)
         yield Bridge(chain=chain, account=account, sender=sender)

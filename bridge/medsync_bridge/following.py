@@ -71,22 +71,22 @@ class Follower:
 
     async def round(self) -> None:
         """Look at every context once and post what is due. Raises WrongKey; everything else is reported."""
-        if not await self._attempt("", self._check_chain):
+        if not await self._attempt("chain", self._check_chain):
             return
         contexts: list[Context] = []
 
         async def ask() -> None:
             contexts.extend((await self._node.contexts()).contexts)
 
-        if not await self._attempt("", ask):
+        if not await self._attempt("node", ask):
             return
         for context in contexts:
             if context.address is None or (self._only and not self._only & {context.id, context.name}):
                 continue
-            await self._attempt(context.id, partial(self._follow, context))
+            await self._attempt(context.id, partial(self._follow, context), context.id)
         await self._attempt("journal", self._tidy)
 
-    async def _attempt(self, whose: str, step: Callable[[], Awaitable[None]]) -> bool:
+    async def _attempt(self, whose: str, step: Callable[[], Awaitable[None]], context: str = "") -> bool:
         """Take a step; whether it went through. The same trouble is reported once until it is over."""
         try:
             await step()
@@ -99,10 +99,10 @@ class Follower:
             if self._troubles.get(whose) != message:
                 self._troubles[whose] = message
                 advice = getattr(error, "advice", "")
-                self._report(News(event="trouble", context=whose, message=message, advice=advice))
+                self._report(News(event="trouble", context=context, message=message, advice=advice))
             return False
         if self._troubles.pop(whose, None) is not None:
-            self._report(News(event="recovered", context=whose))
+            self._report(News(event="recovered", context=context))
         return True
 
     async def _check_chain(self) -> None:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from medsync_protocol.address import chain_name
 from medsync_protocol.errors import OperatorError
 
 FORMAT: Final = 1  # PRAGMA user_version: another number is another release's journal
@@ -37,6 +38,7 @@ CREATE TABLE signed (
     raw TEXT NOT NULL,          -- the JSON that is sent
     outcome TEXT                -- NULL while it may land; else an Outcome
 ) STRICT;
+CREATE TABLE chain (id TEXT NOT NULL) STRICT;  -- the one that all of this is about, hex
 CREATE INDEX signed_by_nonce ON signed (account, nonce);
 CREATE INDEX signed_by_errand ON signed (errand);
 """
@@ -61,7 +63,7 @@ class Outcome(StrEnum):
 
 
 class JournalInUse(OperatorError):
-    """Another bridge works in this home, or the file is another release's."""
+    """Another bridge works in this home, or the file is another release's or chain's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,18 @@ class Journal:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+
+    def bind(self, chain_id: int) -> None:
+        """Keep this journal for this chain: nonces elsewhere are others. Raises JournalInUse for another one."""
+        row = self._db.execute("SELECT id FROM chain").fetchone()
+        if row is None:
+            with self._db:
+                self._db.execute("INSERT INTO chain (id) VALUES (?)", (hex(chain_id),))
+        elif int(row[0], 16) != chain_id:
+            raise JournalInUse(
+                f"this home's journal is about chain {chain_name(int(row[0], 16))}, not {chain_name(chain_id)}",
+                advice="give the --rpc of that chain, or another --home",
+            )
 
     def begin(self, name: str, want: int) -> Errand:
         """Note the errand, or open it again: another digest was certified, or the block it stood in vanished.

@@ -42,10 +42,10 @@ async def run(
     only: frozenset[str],
     *,
     report: Callable[[News], None],
-    ready: Callable[[], None],
+    ready: Callable[[int], None],
     exit_on_eof: bool,
 ) -> Tally:
-    """Post checkpoints until a signal, or the end of standard input, says stop. `ready` is called once it can.
+    """Post checkpoints until a signal, or the end of standard input, says stop. `ready` gets the chain id once it can.
 
     Raises BadKey, JournalInUse, AccountUnusable, WrongKey. An RPC or a node that doesn't answer is waited for.
     """
@@ -70,7 +70,7 @@ async def run(
                         client, bridge.chain, journal, bridge.sender, chain_id=bridge.account.chain_id,
                         only=only, report=tally.take,
                     )  # fmt: skip
-                    ready()
+                    ready(bridge.account.chain_id)
                     await _follow(follower, settings.poll)
             except MedSyncError as error:
                 failure = error  # out of the nursery as it is, not in a group

@@ -46,11 +46,13 @@ def run(
 ) -> None:
     """Post every certified checkpoint of the node's anchored contexts, exactly once, until stopped.
 
-    Starting ends with the line `ready` on stdout (under --json with an event on stderr).
+    Starting ends with the line `ready` on stdout. Under --json stdout gets one object then, and all that happens
+    is told on stderr, an object a line.
     """
     import trio
 
     from medsync_bridge import running
+    from medsync_protocol.address import chain_name
 
     settings = options.settings_of(
         home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
@@ -62,14 +64,14 @@ def run(
             digest=hexed(news.digest), transaction=hexed(news.transaction), advice=news.advice,
         )  # fmt: skip
 
-    def ready() -> None:
+    def ready(chain_id: int) -> None:
         if ready_fd is not None:
             os.write(ready_fd, f"{READY}\n".encode())
             os.close(ready_fd)
+        started = {"chain": chain_name(chain_id), "account": hexed(settings.account)}
+        show(started, [f"posting to {started['chain']} from {account}", READY], as_json=as_json)
         if as_json:
             progress(READY, as_json=True, event=READY)
-        else:
-            typer.echo(READY)
 
     tally = trio.run(
         lambda: running.run(
@@ -77,8 +79,8 @@ def run(
             exit_on_eof=exit_on_eof,
         )
     )  # fmt: skip
-    counts = {"posted": tally.posted, "adopted": tally.adopted}
-    show(counts, [f"stopped; {tally.posted} posted, {tally.adopted} adopted"], as_json=as_json)
+    text = f"stopped; {tally.posted} posted, {tally.adopted} adopted"
+    progress(text, as_json=as_json, event="stopped", posted=tally.posted, adopted=tally.adopted)
 
 
 @app.command(epilog=options.examples("bridge status", "bridge status --json"))

@@ -19,7 +19,7 @@ def show(result: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> N
 
 def progress(text: str, *, as_json: bool, **fields: Any) -> None:
     """One line about what is under way: under --json an object with `event` and what belongs to it."""
-    kept = {name: value for name, value in fields.items() if value not in (None, "")}
+    kept = {name: value for name, value in fields.items() if value is not None and value != ""}
     sys.stderr.write(json.dumps({**kept, "message": text}) + "\n" if as_json else f"{text}\n")
     sys.stderr.flush()
 
