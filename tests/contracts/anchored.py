@@ -72,9 +72,10 @@ class Proposal:
 
 @dataclass(slots=True, kw_only=True)
 class Anchored:
-    """A context on an anchor, and what its members hold."""
+    """A context on an anchor, and what its members hold. `stage` is a Stage or a LocalChain."""
 
-    stage: Stage = field(default_factory=Stage)
+    stage: Any = field(default_factory=Stage)
+    contract: int = CONTRACT
     committee: Committee = field(default_factory=lambda: Committee(4))
     founder: int = 1
     genesis: bytes = GENESIS
@@ -84,13 +85,13 @@ class Anchored:
     head: Statement = field(init=False)
 
     def __post_init__(self) -> None:
-        if not self.stage.state.class_at(CONTRACT):
-            self.stage.deploy("anchor", CONTRACT)
+        if isinstance(self.stage, Stage) and not self.stage.state.class_at(self.contract):
+            self.stage.deploy("anchor", self.contract)
         self.head = opening_statement(self.context, self.committee.keys)
 
     @property
     def anchor(self) -> Anchor:
-        return Anchor(chain_id=self.stage.chain_id, contract=CONTRACT)
+        return Anchor(chain_id=self.stage.chain_id, contract=self.contract)
 
     @property
     def context(self) -> int:
@@ -99,7 +100,7 @@ class Anchored:
     def open(self, **changes: Any) -> Answer:
         """Opens the context; `changes` replace arguments after the founder signed the proper ones."""
         signed = opening_digest(
-            chain_id=self.stage.chain_id, contract=CONTRACT, context=self.context, members=self.committee.hash,
+            chain_id=self.stage.chain_id, contract=self.contract, context=self.context, members=self.committee.hash,
             verifier=self.verifier, recovery_delay=self.recovery_delay,
         )  # fmt: skip
         proper: dict[str, Any] = {
@@ -107,7 +108,7 @@ class Anchored:
             "members": self.committee.keys, "verifier": self.verifier, "recovery_delay": self.recovery_delay,
             "signature": stark.sign(signed, self.founder),
         }  # fmt: skip
-        return self.stage.call(CONTRACT, "open_context", calldata.open_context(**{**proper, **changes}))
+        return self._call(self.contract, "open_context", calldata.open_context(**{**proper, **changes}))
 
     def propose(
         self, leaves: Sequence[int] = (11, 12, 13), following: Committee | None = None, **changes: Any
@@ -151,7 +152,7 @@ class Anchored:
         )
 
     def post(self, proposal: Proposal) -> Answer:
-        return self.stage.call(CONTRACT, "post_checkpoint", proposal.calldata())
+        return self._call(self.contract, "post_checkpoint", proposal.calldata())
 
     def advance(
         self, leaves: Sequence[int] = (11, 12, 13), following: Committee | None = None, **changes: Any
@@ -165,13 +166,17 @@ class Anchored:
         return proposal
 
     def recover(self, proposal: Proposal) -> Answer:
-        return self.stage.call(CONTRACT, "propose_recovery", proposal.recovery_calldata())
+        return self._call(self.contract, "propose_recovery", proposal.recovery_calldata())
 
     def execute(self, statement: Statement) -> Answer:
-        return self.stage.call(CONTRACT, "execute_recovery", calldata.execute_recovery(statement))
+        return self._call(self.contract, "execute_recovery", calldata.execute_recovery(statement))
+
+    def _call(self, contract: int, function: str, arguments: Sequence[int]) -> Answer:
+        answer: Answer = self.stage.call(contract, function, arguments)
+        return answer
 
     def view(self, function: str, arguments: Sequence[int]) -> list[int]:
-        return self.stage.call(CONTRACT, function, arguments).data
+        return self._call(self.contract, function, arguments).data
 
     def stored_head(self) -> tuple[int, int]:
         k, digest = self.view("head", calldata.head(self.context))

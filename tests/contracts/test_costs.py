@@ -97,7 +97,7 @@ def entry_rows() -> Iterator[tuple[str, list[int]]]:
 
 
 def ask(anchored: Anchored, function: str, arguments: list[int]) -> Answer:
-    answer = anchored.stage.call(0xA11C0, function, arguments)
+    answer: Answer = anchored.stage.call(0xA11C0, function, arguments)
     assert answer.data == [1]
     return answer
 
