@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
 from medsync_node.transport.events import MAX_UNREAD_BYTES, EventQueue
 from medsync_node.transport.link import MAX_BACKLOG, PATIENCE, PING_AFTER, Link

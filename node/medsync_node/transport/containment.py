@@ -45,6 +45,8 @@ class Containment:
                 self._open[device] -= 1
                 if not self._open[device]:
                     del self._open[device]
+                if (visit := self._gate.visit(device)) is not None:
+                    visit.ended.set()
 
         swarm.set_stream_handler(contained)
 

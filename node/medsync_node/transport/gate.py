@@ -62,7 +62,7 @@ class Gate:
     def _admit(self, remote: DeviceId | None, session: Any, is_initiator: bool) -> bool:
         if remote is None:
             return False
-        if is_initiator and self._asked[remote]:
+        if is_initiator and self.is_asking(remote):
             return True
         standing = self.standing(remote)
         if standing is Standing.GUEST and not is_initiator:
@@ -94,6 +94,10 @@ class Gate:
     def guests(self) -> int:
         """Visits going on."""
         return len(self._visits)
+
+    def is_asking(self, device: DeviceId) -> bool:
+        """Whether a question to the device is under way."""
+        return device in self._asked
 
     @contextmanager
     def asking(self, device: DeviceId) -> Iterator[None]:

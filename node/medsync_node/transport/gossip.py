@@ -6,7 +6,7 @@ What a hint means, and its sealing, is the engine's; frames and topics are opaqu
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -68,13 +68,19 @@ class _MembersPubsub(Pubsub):
         self._hints = hints
         self._gate = gate
         self._containment = containment
+        self._heard: Counter[ID] = Counter()  # gossip streams that we read now
 
     def _is_member(self, peer: ID) -> bool:
         device = device_id(peer)
         return device is not None and self._gate.standing(device) is Standing.MEMBER
 
+    def _is_asked(self, peer: ID) -> bool:
+        """Whether we put it a question now: as its guest we may have one stream, which is the question's."""
+        device = device_id(peer)
+        return device is not None and self._gate.is_asking(device)
+
     async def _handle_new_peer(self, peer_id: ID) -> None:
-        if self._is_member(peer_id):
+        if self._is_member(peer_id) and not self._is_asked(peer_id):
             self.remove_from_blacklist(peer_id)  # expelled once, admitted again
             known = set(self.topic_ids)
             await super()._handle_new_peer(peer_id)
@@ -88,10 +94,32 @@ class _MembersPubsub(Pubsub):
                 queue.push(announcement)
 
     async def stream_handler(self, stream: Any) -> None:
-        if self._is_member(stream.muxed_conn.peer_id):
-            await super().stream_handler(stream)
-        else:
+        peer = stream.muxed_conn.peer_id
+        if not self._is_member(peer):
             await stream.reset()
+            return
+        self._heard[peer] += 1
+        try:
+            await super().stream_handler(stream)
+        finally:
+            self._heard[peer] -= 1
+            if not self._heard[peer]:
+                del self._heard[peer]
+                self._forget_all_subscriptions(peer)
+
+    def _forget_all_subscriptions(self, peer_id: ID) -> None:
+        """A peer's topics are those of the streams on which we hear it: a restarted one has told us before we forget."""
+        if peer_id not in self._heard:
+            super()._forget_all_subscriptions(peer_id)
+
+    async def handle_dead_peer_queue(self) -> None:
+        """A gossip stream dies with its connection; the stock one would write to it while the peer has another."""
+        async with self.dead_peer_receive_channel:
+            self.event_handle_dead_peer_queue_started.set()
+            async for peer in self.dead_peer_receive_channel:
+                stream: Any = self.peers.get(peer)
+                if stream is None or stream.muxed_conn.is_closed:
+                    self._handle_dead_peer(peer)
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         if msg_forwarder == self.my_id:
@@ -194,6 +222,11 @@ class Hints:
 
     def answer_ping(self) -> None:
         """Hints carry no pings."""
+
+    def greet(self, device: DeviceId) -> None:
+        """Open the gossip stream to a linked member that a question kept us from opening."""
+        if peer_id(device) not in self.pubsub.peers:
+            self.pubsub._schedule_peer_stream_retry(peer_id(device))
 
     def banish(self, device: DeviceId) -> None:
         """After its connections are closed (the other order leaves it in the mesh): hear it no more."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 import trio
 from libp2p.network.stream.exceptions import StreamError
 
-from medsync_node.transport.gate import GUEST_SECONDS, Gate
+from medsync_node.transport.gate import GUEST_SECONDS
 from medsync_node.transport.peer_ids import device_id
 from medsync_protocol.ports import MAX_GUEST_FRAME, GuestHandler, Unreachable
 
@@ -18,9 +18,8 @@ _LENGTH: Final = 4
 class GuestDoor:
     """Answers the guest protocols of one host."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self) -> None:
         self.handler: GuestHandler | None = None
-        self._gate = gate
         self._answering = 0
 
     async def handle(self, protocol: str, stream: Any) -> None:
@@ -39,8 +38,6 @@ class GuestDoor:
                 await _end(stream)
         finally:
             self._answering -= 1
-            if (visit := self._gate.visit(device)) is not None:
-                visit.ended.set()
 
 
 async def put_question(stream: Any, frame: bytes) -> bytes:

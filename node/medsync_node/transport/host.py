@@ -15,6 +15,7 @@ from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.identity.identify_push.identify_push import ID_PUSH
+from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection import swarm_connection
 from libp2p.network.swarm import Swarm
@@ -44,6 +45,13 @@ class QuietHost(BasicHost):
         return
 
 
+class IdleConnector(AutoConnector):
+    """Dials nobody. The stock one dials known peers up to the mean of low and high watermark, a low one of 0 or not."""
+
+    async def maybe_connect(self) -> None:
+        """Nothing: redial.py keeps the links that are wanted."""
+
+
 def build(device_seed: bytes) -> tuple[QuietHost, Swarm]:
     """A host for a device's Ed25519 seed, not running yet."""
     _quiet_logs()
@@ -68,6 +76,7 @@ def build(device_seed: bytes) -> tuple[QuietHost, Swarm]:
     )
     if not isinstance(swarm, Swarm):
         raise TypeError(f"libp2p built a {type(swarm).__name__}, not a Swarm")
+    swarm.auto_connector = IdleConnector(swarm)
     host = QuietHost(swarm, disable_identify_address_discovery=True)
     host.remove_stream_handler(ID_PUSH)
     return host, swarm

@@ -19,6 +19,7 @@ from libp2p.stream_muxer.yamux.yamux import (
     FLAG_SYN,
     HEADER_SIZE,
     TYPE_DATA,
+    TYPE_GO_AWAY,
     TYPE_WINDOW_UPDATE,
     Yamux,
     YamuxStream,
@@ -196,13 +197,15 @@ class LeanYamux(Yamux):
         while True:
             header = await self.wire.take(HEADER_SIZE)
             version, kind, flags, stream_id, length = _HEADER.unpack(header)
+            if version != 0 or kind > TYPE_GO_AWAY:
+                self._violation("speaks no yamux that we know")
             stream = self.streams.get(stream_id)
             if kind == TYPE_DATA:
                 self._check_window(stream, stream_id, flags, length)
-                if flags == 0 and version == 0 and stream is not None and length:
+                if flags == 0 and stream is not None and length:
                     self._arrived(stream, await self.wire.take(length))
                     continue
-            elif kind == TYPE_WINDOW_UPDATE and flags == 0 and version == 0 and stream is not None:
+            elif kind == TYPE_WINDOW_UPDATE and flags == 0 and stream is not None:
                 stream.send_window += length
                 if (channel := self._channels.get(stream_id)) is not None:
                     channel.sink.progressed()

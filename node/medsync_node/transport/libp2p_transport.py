@@ -64,7 +64,7 @@ class Libp2pTransport:
         self._queue = EventQueue()
         self.gate = Gate(nursery)
         self.containment = Containment(self.gate)
-        self._door = GuestDoor(self.gate)
+        self._door = GuestDoor()
         self.hints = Hints(host, self._queue, self.gate, self.containment)
         self._redialer = Redialer(
             device,
@@ -112,12 +112,16 @@ class Libp2pTransport:
     async def ask(self, address: str, protocol: str, frame: bytes) -> bytes:
         """One question and its answer, over a connection of its own. Raises Unreachable."""
         where, device = parse_address(address)
-        with self.gate.asking(device), trio.move_on_after(GUEST_SECONDS):
-            connection = await self._connect(where, device)
-            try:
-                return await put_question(await self._open(connection, protocol), frame)
-            finally:
-                await self._discard(connection)
+        try:
+            with self.gate.asking(device), trio.move_on_after(GUEST_SECONDS):
+                connection = await self._connect(where, device)
+                try:
+                    return await put_question(await self._open(connection, protocol), frame)
+                finally:
+                    await self._discard(connection)
+        finally:
+            if self._links.get(device) is not None:
+                self.hints.greet(device)
         raise Unreachable(f"no answer from {address} within {GUEST_SECONDS:.0f} s")
 
     def set_standing(self, standing: Callable[[DeviceId], Standing]) -> None:
