@@ -106,7 +106,7 @@ class Running:
         if not isinstance(documents, list) or len(documents) > MAX_SIMULATED:
             raise Unacceptable.malformed(f"a list of at most {MAX_SIMULATED} transactions is needed")
         base = State(state_of(self._chain, block_id))
-        info = self._block_info(block_id)
+        info = self._next_info(block_id)
         for index, document in enumerate(documents):
             try:
                 yield self._execute(document, base, info, rules)
@@ -122,7 +122,7 @@ class Running:
             base=base,
             class_of=self._chain.contract_class,
             block=info,
-            prices=self._chain.prices,
+            prices=self._chain.pending.prices,
             rules=rules,
         )
         state.merge()
@@ -146,6 +146,13 @@ class Running:
             added["contract_address"] = to_hex(transaction.sender)
         return added
 
+    def _next_info(self, block_id: Any) -> BlockInfo:
+        """The block that a transaction sent now would be in, when it is tried on the newest state."""
+        if is_pending(block_id) or block_of(self._chain, block_id) is self._chain.latest:
+            self._chain.catch_up()
+            return self._chain.pending.info
+        return self._block_info(block_id)
+
     def _block_info(self, block_id: Any) -> BlockInfo:
         if is_pending(block_id):
             return self._chain.pending.info
@@ -153,7 +160,7 @@ class Running:
         return BlockInfo(number=header.number, timestamp=header.timestamp, sequencer=SEQUENCER)
 
     def _fee_document(self, executed: Executed) -> Any:
-        prices, used = self._chain.prices, executed.used
+        prices, used = self._chain.pending.prices, executed.used
         return {
             "l1_gas_consumed": to_hex(used.l1_gas),
             "l1_gas_price": to_hex(prices.l1_gas),
