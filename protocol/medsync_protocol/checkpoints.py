@@ -30,6 +30,7 @@ from medsync_protocol.statement import Vote, cast_vote, merge_votes, quorum, ver
 MAX_CANDIDATES: Final = 2  # evaluated per proposer and k: more would let one voter keep the others hashing
 MAX_STRAY_VOTES: Final = 1_000  # votes for candidates that are not built here yet: four rounds of a full list
 MAX_EARLY_S: Final = 120  # a candidate's not_before may be this far ahead of our clock
+BEHIND_S: Final = 300  # block times lag behind ours, most of all on a chain that makes blocks only on demand
 STAGGER_MS: Final = 2_000  # between the voters' turns to propose
 
 
@@ -169,7 +170,7 @@ class Checkpoints:
         if name in mine or len(mine) >= MAX_CANDIDATES or not acceptance.is_closed(cut):
             return []
         mine.add(name)
-        plan = acceptance.plan(cut, max(now // 1000, head.statement.not_before))
+        plan = acceptance.plan(cut, max(now // 1000 - BEHIND_S, head.statement.not_before))
         return [Evaluate(self._replica.context, plan)]
 
     def turn(self, now: int, waiting_since: int) -> bool:
