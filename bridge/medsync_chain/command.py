@@ -104,7 +104,7 @@ def _description(started: Started) -> dict[str, Any]:
     return {
         "url": started.url,
         "chain_id": chain_name(chain),
-        "block": chain.latest.number,
+        "block": chain.history.latest.number,
         "seed": chain.genesis.seed,
         "fee_token": f"{FEE_TOKEN:#066x}",
         "deployer": f"{DEPLOYER:#066x}",

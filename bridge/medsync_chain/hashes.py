@@ -11,7 +11,7 @@ from medsync_chain.felts import short
 from medsync_chain.vm.field import FIELD_PRIME
 from medsync_chain.vm.pedersen import pedersen_many
 
-__all__ = ["ADDRESS_LIMIT", "blake_many", "contract_address", "poseidon_many"]
+__all__ = ["ADDRESS_LIMIT", "blake_many", "contract_address", "poseidon_many", "poseidon_pair"]
 
 ADDRESS_LIMIT = 2**251 - 256
 _CONTRACT_PREFIX = short("STARKNET_CONTRACT_ADDRESS")
@@ -32,6 +32,11 @@ def poseidon_many(values: Sequence[int]) -> int:
             )
         )
     return int(state[0])
+
+
+def poseidon_pair(left: int, right: int) -> int:
+    """Poseidon of two felts, as tries hash them."""
+    return int(hades_permutation([left, right, 2])[0])
 
 
 def blake_many(values: Sequence[int]) -> int:

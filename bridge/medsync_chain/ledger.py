@@ -43,6 +43,18 @@ class Ledger:
         """The state after a block, the newest for None."""
         return StateAt(self, block)
 
+    def everything(self) -> StateDiff:
+        """The newest state as one change from nothing."""
+        storage: dict[int, dict[int, int]] = {}
+        for (address, key), versions in self.cells.items():
+            storage.setdefault(address, {})[key] = versions[-1][1]
+        return StateDiff(
+            storage=storage,
+            deployed=_newest(self.classes),
+            nonces=_newest(self.nonces),
+            declared=_newest(self.declared),
+        )
+
     def _changes(self, diff: StateDiff) -> Iterator[tuple[dict[Any, _Versions], Hashable, int]]:
         for address, changes in diff.storage.items():
             for key, value in changes.items():
@@ -55,6 +67,10 @@ class Ledger:
         ):
             for place, value in values.items():
                 yield table, place, value
+
+
+def _newest(table: dict[int, _Versions]) -> dict[int, int]:
+    return {key: versions[-1][1] for key, versions in table.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from medsync_chain.blocks import Included, Receipt
+from medsync_chain.blocks import Included
 from medsync_chain.chain import Chain
 from medsync_chain.documents import event_document
 from medsync_chain.errors import Code, Unacceptable
@@ -80,7 +80,7 @@ class Events:
         return block_of(self._chain, block_id).number
 
     def _found(self, wanted: Filter, start: _Place, last: int) -> Iterator[tuple[_Place, Any]]:
-        for number in range(start[0], last + 1):
+        for number in self._numbers(wanted, start[0], last):
             included, place = self._block(number)
             for index, one in enumerate(included):
                 for at, event in enumerate(one.receipt.events):
@@ -96,15 +96,17 @@ class Events:
                             },
                         )
 
+    def _numbers(self, wanted: Filter, first: int, last: int) -> Iterator[int]:
+        yield from self._chain.history.blocks_with_events(wanted.addresses, first, last)
+        if last == self._chain.pending.info.number:
+            yield last
+
     def _block(self, number: int) -> tuple[Sequence[Included], dict[str, Any]]:
-        chain = self._chain
-        if number < len(chain.blocks):
-            block = chain.blocks[number]
+        history = self._chain.history
+        if number < len(history):
+            block = history.block(number)
             return block.included, {"block_hash": to_hex(block.header.hash), "block_number": number}
-        pending = [
-            Included(transaction=one.transaction, receipt=Receipt.of(one)) for one in chain.pending.executed
-        ]
-        return pending, {"block_number": number}
+        return self._chain.pending.included(), {"block_number": number}
 
 
 def _filter(request: Mapping[str, Any]) -> Filter:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from medsync_chain.accounts import PredeployedAccount
-from medsync_chain.blocks import Block
+from medsync_chain.blocks import Header
 from medsync_chain.chain import Chain, Sealing
 from medsync_chain.errors import Unacceptable
 from medsync_chain.felts import to_hex
@@ -58,11 +58,11 @@ class Knobs:
 
     def _abort_blocks(self, params: Params) -> Any:
         first = block_of(self._chain, params["starting_block_id"]).number
-        return {"aborted": [_hash(block) for block in self._chain.abort(first)]}
+        return {"aborted": [_hash(header) for header in self._chain.abort(first)]}
 
     def _accept_on_l1(self, params: Params) -> Any:
         number = block_of(self._chain, params["starting_block_id"]).number
-        return {"accepted": [_hash(block) for block in self._chain.accept_on_l1(number)]}
+        return {"accepted": [_hash(header) for header in self._chain.history.accept_on_l1(number)]}
 
     def _set_time(self, params: Params) -> Any:
         wanted = _number(params["time"], MAX_TIME)
@@ -70,7 +70,7 @@ class Knobs:
         if params.get("generate_block") is False:
             return {"block_timestamp": wanted, "block_hash": None}
         block = self._chain.seal()
-        return {"block_timestamp": block.header.timestamp, "block_hash": _hash(block)}
+        return {"block_timestamp": block.timestamp, "block_hash": _hash(block)}
 
     def _increase_time(self, params: Params) -> Any:
         seconds = _number(params["time"], MAX_TIME)
@@ -124,8 +124,8 @@ _PRICES = {"l1_gas_price_fri": "l1_gas", "l2_gas_price_fri": "l2_gas", "l1_data_
 _PRICE_NAMES = tuple(_PRICES)
 
 
-def _hash(block: Block) -> str:
-    return to_hex(block.header.hash)
+def _hash(header: Header) -> str:
+    return to_hex(header.hash)
 
 
 def _account(account: PredeployedAccount) -> dict[str, Any]:

@@ -38,21 +38,22 @@ def is_pending(block_id: Any) -> bool:
 
 def block_of(chain: Chain, block_id: Any) -> Block:
     """A sealed block. Raises Unacceptable (24)."""
+    history = chain.history
     if block_id == "latest":
-        return chain.latest
+        return history.block(history.latest.number)
     if block_id == "l1_accepted":
-        if chain.accepted_on_l1 < 0:
+        if history.accepted_on_l1 < 0:
             raise Unacceptable(Code.BLOCK_NOT_FOUND, "no block is accepted on L1 yet")
-        return chain.blocks[chain.accepted_on_l1]
+        return history.block(history.accepted_on_l1)
     if isinstance(block_id, dict) and len(block_id) == 1:
         number = block_id.get("block_number")
         if "block_hash" in block_id:
-            number = chain.block_numbers.get(felt(block_id["block_hash"], "block_hash"))
+            number = history.number_of(felt(block_id["block_hash"], "block_hash"))
         elif not isinstance(number, int):
             raise Unacceptable.malformed("block_number must be a number")
-        if number is None or not 0 <= number < len(chain.blocks):
+        if number is None or not 0 <= number < len(history):
             raise Unacceptable(Code.BLOCK_NOT_FOUND)
-        return chain.blocks[number]
+        return history.block(number)
     raise Unacceptable.malformed(f"not a block id: {str(block_id)[:80]}")
 
 
@@ -60,9 +61,9 @@ def state_of(chain: Chain, block_id: Any) -> Reader:
     """The state after a block, or of the one under way. Raises Unacceptable (24)."""
     if is_pending(block_id):
         return chain.pending.state
-    return chain.ledger.at(block_of(chain, block_id).number)
+    return chain.history.ledger.at(block_of(chain, block_id).number)
 
 
 def finality(chain: Chain, block: int) -> str:
     """How final a sealed block is."""
-    return ON_L1 if block <= chain.accepted_on_l1 else ON_L2
+    return ON_L1 if block <= chain.history.accepted_on_l1 else ON_L2

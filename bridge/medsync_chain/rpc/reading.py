@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from medsync_chain.blocks import Block, Included, Receipt
+from medsync_chain.blocks import Block, Included
 from medsync_chain.chain import Chain
 from medsync_chain.documents import (
     diff_document,
@@ -42,7 +42,7 @@ class Reading:
             "starknet_specVersion": Method(lambda _: SPEC_VERSION),
             "starknet_chainId": Method(lambda _: to_hex(self._chain.chain_id)),
             "starknet_syncing": Method(lambda _: False),
-            "starknet_blockNumber": Method(lambda _: self._chain.latest.number),
+            "starknet_blockNumber": Method(lambda _: self._chain.history.latest.number),
             "starknet_blockHashAndNumber": Method(self._hash_and_number),
             "starknet_getBlockWithTxHashes": Method(self._with(_as_hash), block),
             "starknet_getBlockWithTxs": Method(
@@ -72,20 +72,16 @@ class Reading:
         }
 
     def _hash_and_number(self, _: Params) -> Any:
-        header = self._chain.latest.header
+        header = self._chain.history.latest
         return {"block_hash": to_hex(header.hash), "block_number": header.number}
 
     def _with(self, shown: Shown) -> Callable[[Params], Any]:
         def handler(params: Params) -> Any:
             chain = self._chain
             if is_pending(params["block_id"]):
-                included = [
-                    Included(transaction=one.transaction, receipt=Receipt.of(one))
-                    for one in chain.pending.executed
-                ]
-                info = chain.pending.info
+                included, info = chain.pending.included(), chain.pending.info
                 header = pending_header(
-                    info.number, info.timestamp, chain.prices, SEQUENCER, STARKNET_VERSION
+                    info.number, info.timestamp, chain.pending.prices, SEQUENCER, STARKNET_VERSION
                 )
                 return {**header, "transactions": [shown(one, "PRE_CONFIRMED") for one in included]}
             block = block_of(chain, params["block_id"])
@@ -107,11 +103,11 @@ class Reading:
         chain = self._chain
         if is_pending(params["block_id"]):
             return {
-                "old_root": to_hex(chain.latest.header.root),
+                "old_root": to_hex(chain.history.latest.root),
                 "state_diff": diff_document(chain.pending.state.diff()),
             }
         block = block_of(chain, params["block_id"])
-        before = chain.blocks[block.number - 1].header.root if block.number else 0
+        before = chain.history.headers[block.number - 1].root if block.number else 0
         return {
             "block_hash": to_hex(block.header.hash),
             "new_root": to_hex(block.header.root),
@@ -122,15 +118,14 @@ class Reading:
     def _find(self, params: Params) -> tuple[Block | None, Included | None, Transaction]:
         """A transaction by its hash: in a block, pending (no block), or waiting (nothing but itself)."""
         chain, wanted = self._chain, felt(params["transaction_hash"], "transaction_hash")
-        place = chain.places.get(wanted)
+        place = chain.history.place_of(wanted)
         if place is not None:
-            block = chain.blocks[place[0]]
+            block = chain.history.block(place[0])
             included = block.included[place[1]]
             return block, included, included.transaction
-        for one in chain.pending.executed:
-            if one.transaction.hash == wanted:
-                included = Included(transaction=one.transaction, receipt=Receipt.of(one))
-                return None, included, one.transaction
+        for included in chain.pending.included():
+            if included.transaction.hash == wanted:
+                return None, included, included.transaction
         waiting = chain.pool.find(wanted)
         if waiting is None:
             raise Unacceptable(Code.TXN_HASH_NOT_FOUND)
@@ -212,7 +207,7 @@ class Reading:
         value = to_hex(state.storage(address, key))
         if "INCLUDE_LAST_UPDATE_BLOCK" not in (params.get("response_flags") or []):
             return value
-        settled = state if isinstance(state, StateAt) else self._chain.ledger.at()
+        settled = state if isinstance(state, StateAt) else self._chain.history.ledger.at()
         return {"value": value, "last_update_block": settled.storage_updated(address, key)}
 
 

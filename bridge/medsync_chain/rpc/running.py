@@ -148,7 +148,10 @@ class Running:
 
     def _next_info(self, block_id: Any) -> BlockInfo:
         """The block that a transaction sent now would be in, when it is tried on the newest state."""
-        if is_pending(block_id) or block_of(self._chain, block_id) is self._chain.latest:
+        if (
+            is_pending(block_id)
+            or block_of(self._chain, block_id).number == self._chain.history.latest.number
+        ):
             self._chain.catch_up()
             return self._chain.pending.info
         return self._block_info(block_id)
