@@ -153,6 +153,9 @@ class Store:
             written = self._write(records)
         except sqlite3.OperationalError as error:
             self._failed(error)
+        finally:
+            if self._connection.in_transaction:  # whatever went wrong, the next commit must not end up in this one
+                self._connection.execute("ROLLBACK")
         self._note(written)
 
     def _wait_for_platter(self, wait: bool) -> None:
