@@ -178,3 +178,57 @@ async def test_a_socket_left_behind_is_replaced_and_a_living_one_is_not(tmp_path
     left.rename(tmp_path / "api.sock")
     async with served(tmp_path) as where, local(where) as client:
         assert (await client.get("/healthz")).status_code == 200
+
+
+POST = b"POST /size HTTP/1.1\r\nHost: node\r\n"
+HOSTILE = (
+    b"\x00" * 200, b"\xff" * 200, b"\x16\x03\x01\x02\x00",
+    b"GET / HTTP/1.1\r\nA: " + b"x" * 100_000 + b"\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: node\r\n\r\n" * 50,
+    POST + b"Content-Length: 100\r\n\r\nabc",
+    POST + b"Content-Length: -5\r\n\r\n",
+    POST + b"Content-Length: 99999999999\r\n\r\n" + b"x" * 70_000,
+    POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xaa" * 100,
+    b"GET /healthz HTTP/1.1\r\nHost: node\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    b"GET /\xff\xfe HTTP/1.1\r\nHost: node\r\n\r\n",
+    b"GET http://[::1 HTTP/1.1\r\nHost: node\r\n\r\n",
+    b"CONNECT x:1 HTTP/1.1\r\nHost: node\r\n\r\n",
+)  # fmt: skip
+
+
+async def attack(where: Served, data: bytes, ending: str) -> None:
+    """Send it, then half-close, reset, or read what comes."""
+    stream = await trio.open_unix_socket(str(where.socket))
+    async with stream:
+        try:
+            await stream.send_all(data)
+            if ending == "half-close":
+                await stream.send_eof()
+            if ending != "reset":
+                with trio.move_on_after(0.05):
+                    await stream.receive_some(1024)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+
+
+@pytest.mark.parametrize("ending", ["half-close", "reset", "read"])
+async def test_no_bytes_of_a_caller_end_the_server(tmp_path: Path, ending: str) -> None:
+    async with served(tmp_path) as where, local(where) as client:
+        for data in HOSTILE * 3:
+            await attack(where, data, ending)
+            assert (await client.get("/healthz")).json() is True
+
+
+async def test_one_bad_connection_is_contained_whatever_it_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(self: object) -> None:
+        raise trio.BusyResourceError("another task is currently sending data on this SocketStream")
+
+    async with served(tmp_path) as where:
+        with monkeypatch.context() as patch:
+            patch.setattr("hypercorn.trio.tcp_server.TCPServer.run", fails)
+            await attack(where, b"GET /healthz HTTP/1.1\r\nHost: node\r\n\r\n", "read")
+        async with local(where) as client:
+            assert (await client.get("/healthz")).json() is True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import trio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from medsync_client.wire import Problem
@@ -14,6 +15,7 @@ MAX_BODY: Final = (
     256 * 1024
 )  # bytes: the largest single document, a directive of 64 full rules, needs a tenth
 MAX_BATCH_BODY: Final = 4 << 20  # 4,096 log entries as JSON
+BODY_SECONDS: Final = 60.0  # for a body to come whole: a caller that stops sending holds nothing for longer
 BATCH_SUFFIX: Final = ":batch"
 WITHOUT_TOKEN: Final = frozenset({"/healthz", "/readyz"})
 """Paths that say nothing but whether the node serves; monitors have no token."""
@@ -33,7 +35,15 @@ class LimitBody:
             await self._app(scope, receive, send)
             return
         limit = MAX_BATCH_BODY if scope["path"].endswith(BATCH_SUFFIX) else MAX_BODY
-        body = await _read(scope, receive, limit)
+        body: bytes | None = b""
+        with trio.move_on_after(BODY_SECONDS) as slow:
+            body = await _read(scope, receive, limit)
+        if slow.cancelled_caught:
+            problem = Problem(
+                code="too_slow", message="the request's body did not come", advice="send it again"
+            )
+            await answer(408, problem, {"Connection": "close"})(scope, receive, send)
+            return
         if body is None:
             problem = Problem(
                 code="body_too_large",
