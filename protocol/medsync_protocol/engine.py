@@ -13,106 +13,40 @@ from medsync_protocol import frames, governance, joining
 from medsync_protocol.access import Request
 from medsync_protocol.anchoring import Anchoring, Opening, sign_opening
 from medsync_protocol.application import Draft
-from medsync_protocol.asking import Asking
 from medsync_protocol.candidate import Built, Plan
-from medsync_protocol.checkpoints import Checkpoints
 from medsync_protocol.codec import pack
 from medsync_protocol.crypto import Entropy
-from medsync_protocol.desk import Desk
-from medsync_protocol.directory import Directory, member_of
 from medsync_protocol.effects import Effect, Misbehaved, Notify, Persist, Send
-from medsync_protocol.errors import BrokenChain, Invalid, Malformed, Refused
+from medsync_protocol.errors import Invalid, Malformed, Refused
 from medsync_protocol.frames import FrameKind
-from medsync_protocol.heartbeat import HeartbeatBook
+from medsync_protocol.held import Held
 from medsync_protocol.identity import Identity
-from medsync_protocol.ids import NETWORK_CONTEXT, ContextId, DeviceId, MemberId, NetworkId, OpId
+from medsync_protocol.ids import ContextId, DeviceId, MemberId, NetworkId, OpId
 from medsync_protocol.inbox import Inbox
 from medsync_protocol.journal import OpRecord, Record, ValueRecord
 from medsync_protocol.kinds import Role
-from medsync_protocol.operation import born, decode_header, op_id_of, split
-from medsync_protocol.ports import JOIN_PROTOCOL, NOTICE_PROTOCOL, Standing
-from medsync_protocol.pulse import Pulse
+from medsync_protocol.operation import born, decode_header, op_id_of
+from medsync_protocol.ports import JOIN_PROTOCOL, NOTICE_PROTOCOL
 from medsync_protocol.replica import ApplicationFactory, Replica, Submitted
 from medsync_protocol.routine import Routine
 from medsync_protocol.serving import redacted
-from medsync_protocol.sync import Session, Sync
+from medsync_protocol.sync import Session
 from medsync_protocol.transition import Anchor
 
 T = TypeVar("T")
-MAX_CONTEXTS: Final = 1_000  # held at once: each has its own chains, keys and voters
 NO_APPLICATION: Final = ""  # the network's own context folds nothing
 
 
-class Engine:
+class Engine(Held):
     """See the module. `incarnation` (8 bytes) names this process's chains, `entropy` gives its randomness."""
 
     def __init__(
         self, identity: Identity, *, incarnation: bytes, entropy: Entropy,
         applications: Mapping[str, ApplicationFactory],
     ) -> None:  # fmt: skip
-        self.identity = identity
-        self.entropy = entropy
-        self.network: NetworkId | None = None
-        self.addresses: tuple[str, ...] = ()
-        self.replicas: dict[ContextId, Replica] = {}
-        self.directory = Directory(identity.device)
-        self.sync = Sync(self.replicas, self.member_of)
-        self.asking = Asking(self.desk, entropy)
-        self.prospects: set[ContextId] = set()
-        self.removed_from: dict[ContextId, OpId] = {}
-        self._incarnation = incarnation
-        self._applications = applications
-        self._pulses: dict[ContextId, Pulse] = {}
-        self._checkpoints: dict[ContextId, Checkpoints] = {}
+        super().__init__(identity, incarnation=incarnation, entropy=entropy, applications=applications)
         self._inbox = Inbox(self)
         self._routine = Routine(self)
-
-    # -- reading ----------------------------------------------------------------------------------------------
-
-    def replica(self, context: ContextId) -> Replica:
-        """Our copy of a context. Raises Refused."""
-        found = self.replicas.get(context)
-        if found is None:
-            raise Refused(
-                "no such context here", code="unknown_context", advice="see `medsync context list`, or sync first"
-            )
-        return found
-
-    @property
-    def net(self) -> Replica | None:
-        """The network's own context; None before this home belongs to one."""
-        return self.replicas.get(NETWORK_CONTEXT)
-
-    def member_of(self, device: DeviceId) -> MemberId | None:
-        """The network member whose device this is."""
-        return member_of(self.net, device)
-
-    def standing(self, device: DeviceId) -> Standing:
-        """What a device may do here: the gate asks at every connection, stream and gossip message."""
-        return self.directory.standing(self.net, device)
-
-    def checkpoints(self, context: ContextId) -> Checkpoints:
-        """Checkpoints of a context. Raises Refused."""
-        self.replica(context)
-        return self._checkpoints[context]
-
-    def pulse(self, context: ContextId) -> Pulse:
-        """Heartbeats of a context. Raises Refused."""
-        self.replica(context)
-        return self._pulses[context]
-
-    def book(self, context: ContextId) -> HeartbeatBook:
-        """The heartbeats kept of a context's homes."""
-        return self.pulse(context).book
-
-    def readable(self, context: ContextId) -> Mapping[Any, int]:
-        """Chain → next seq of what is held, readable and judged."""
-        return self.replica(context).readable()
-
-    def desk(self, context: ContextId) -> Desk:
-        """Consent, access and decisions in a context. Raises Refused when it keeps none."""
-        replica = self.replica(context)
-        return Desk(replica, self.book(context), replica.readable(), self.entropy)
 
     # -- restart ----------------------------------------------------------------------------------------------
 
@@ -146,32 +80,6 @@ class Engine:
             effects += replica.restored()
             effects += self._checkpoints[context].restored(now)
         return [*effects, *self.directory.dial(self.net), *self._routine.topics()]
-
-    # -- contexts ---------------------------------------------------------------------------------------------
-
-    def _open(self, network: NetworkId, context: ContextId, genesis: bytes) -> Replica:
-        replica = Replica(
-            genesis, network=network, context=context, identity=self.identity, incarnation=self._incarnation,
-            applications=self._applications, entropy=self.entropy,
-        )  # fmt: skip
-        if context == NETWORK_CONTEXT:
-            self.network = network
-        self.replicas[context] = replica
-        self._pulses[context] = Pulse(replica)
-        self._checkpoints[context] = Checkpoints(replica)
-        return replica
-
-    def adopt(self, now: int, wire: bytes) -> Replica | None:
-        """Open the context that this genesis founds, if it is one we may hold. Raises Invalid."""
-        header_bytes, _, _ = split(wire)
-        network, context = born(decode_header(header_bytes), op_id_of(header_bytes))
-        if context in self.replicas:
-            return self.replicas[context]
-        if (context == NETWORK_CONTEXT and self.network is not None) or len(self.replicas) >= MAX_CONTEXTS:
-            return None
-        if context != NETWORK_CONTEXT and network != self.network:
-            raise BrokenChain("the context belongs to another network")
-        return self._open(network, context, wire)
 
     # -- what happens -----------------------------------------------------------------------------------------
 

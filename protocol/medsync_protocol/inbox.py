@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from medsync_protocol import frames, governance
 from medsync_protocol.anchoring import Anchoring
@@ -14,6 +14,7 @@ from medsync_protocol.directory import is_founding
 from medsync_protocol.effects import Effect, Notify, Send, Serve
 from medsync_protocol.errors import BadSignature, Malformed, Refused
 from medsync_protocol.frames import FrameKind
+from medsync_protocol.held import Held
 from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, DeviceId, KeyId, MemberId
 from medsync_protocol.joining import accepted_reply, check_invitation, read_request
 from medsync_protocol.kinds import Plane, Role
@@ -25,9 +26,6 @@ from medsync_protocol.sealing import wrap_key
 from medsync_protocol.statement import Vote
 from medsync_protocol.sync import Session
 
-if TYPE_CHECKING:
-    from medsync_protocol.engine import Engine
-
 MAX_PROSPECTS: Final = 64  # contexts that peers named and whose genesis has not come yet
 NOTICE_EVERY_MS: Final = 1_000  # a removed member hands in operations at most this often
 MAX_NOTICERS: Final = 1_000  # guests whose last notice is remembered
@@ -36,10 +34,10 @@ Fields = tuple[Any, ...]
 
 
 class Inbox:
-    """Takes frames for one engine. Every method raises Invalid for what no honest peer sends."""
+    """Takes frames for one held. Every method raises Invalid for what no honest peer sends."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, held: Held) -> None:
+        self._held = held
         self._noticed: dict[DeviceId, int] = {}
         self._plain: Mapping[int, Callable[[int, Session, Fields], list[Effect]]] = {
             FrameKind.HELLO: self._hello,
@@ -75,7 +73,7 @@ class Inbox:
         if not fields:
             raise Malformed("a frame without its context")
         context = frames.want_context(fields[0])
-        replica = self._engine.replicas.get(context)
+        replica = self._held.replicas.get(context)
         if replica is None:
             return self._unknown_context(now, session, kind, context, fields)
         return handle(now, session, replica, fields[1:])
@@ -84,48 +82,48 @@ class Inbox:
         self, now: int, session: Session, kind: int, context: ContextId, fields: Fields
     ) -> list[Effect]:
         """A vector of a context we don't hold: ask for all of it; its genesis, when it comes, opens it."""
-        engine = self._engine
-        if kind == FrameKind.VECTOR and len(engine.prospects) < MAX_PROSPECTS:
-            engine.prospects.add(context)
-            return engine.sync.ask(session, context)
-        if kind != FrameKind.OPS or context not in engine.prospects:
+        held = self._held
+        if kind == FrameKind.VECTOR and len(held.prospects) < MAX_PROSPECTS:
+            held.prospects.add(context)
+            return held.sync.ask(session, context)
+        if kind != FrameKind.OPS or context not in held.prospects:
             return []
         _, wires = frames.want_ops(fields)
         if not wires:
             return []
-        replica = engine.adopt(now, wires[0])
+        replica = held.adopt(now, wires[0])
         if replica is None or replica.context != context:
             return []
-        engine.prospects.discard(context)
-        return engine.sync.on_ops(now, session, replica, wires)
+        held.prospects.discard(context)
+        return held.sync.on_ops(now, session, replica, wires)
 
     # -- sessions ---------------------------------------------------------------------------------------------
 
     def _hello(self, now: int, session: Session, fields: Fields) -> list[Effect]:
         low, high, network, addresses = frames.want_hello(fields)
-        engine = self._engine
+        held = self._held
         if not low <= PROTOCOL_VERSION <= high:
             said = (("peer", session.peer), ("ours", PROTOCOL_VERSION), ("theirs", f"{low} to {high}"))
             return [Notify("version_mismatch", None, said)]
-        if network != engine.network:
+        if network != held.network:
             raise Malformed("the peer belongs to another network")
         if session.version:
             return []
         session.version = PROTOCOL_VERSION
-        effects = engine.directory.learn({session.peer: addresses})
-        effects += engine.sync.greet(session)
-        effects.append(Send(session.peer, engine.directory.frame()))
-        member = engine.member_of(session.peer)
-        for context, replica in engine.replicas.items():
+        effects = held.directory.learn({session.peer: addresses})
+        effects += held.sync.greet(session)
+        effects.append(Send(session.peer, held.directory.frame()))
+        member = held.member_of(session.peer)
+        for context, replica in held.replicas.items():
             if member in replica.membership.members:
                 effects += self.greetings(session, context)
         return effects
 
     def greetings(self, session: Session, context: ContextId) -> list[Effect]:
         """What a member of a context is told when its link comes up: anchor, heartbeats, candidates with votes."""
-        engine, peer = self._engine, session.peer
-        checkpoints = engine.checkpoints(context)
-        effects: list[Effect] = [Send(peer, frame) for frame in engine.pulse(context).newest()]
+        held, peer = self._held, session.peer
+        checkpoints = held.checkpoints(context)
+        effects: list[Effect] = [Send(peer, frame) for frame in held.pulse(context).newest()]
         if checkpoints.anchoring is not None:
             effects.append(
                 Send(peer, frames.encode(FrameKind.ANCHOR, context, checkpoints.anchoring.encode()))
@@ -139,23 +137,23 @@ class Inbox:
         return effects
 
     def _addresses(self, now: int, session: Session, fields: Fields) -> list[Effect]:
-        return self._engine.directory.learn(frames.want_directory(fields), hearsay=True)
+        return self._held.directory.learn(frames.want_directory(fields), hearsay=True)
 
     # -- operations -------------------------------------------------------------------------------------------
 
     def _vector(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         vector, answer = want_array(fields, 2)
-        return self._engine.sync.on_vector(
+        return self._held.sync.on_vector(
             now, session, replica, frames.want_vector(vector), want_bool(answer)
         )
 
     def _ops(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         _, wires = frames.want_ops((replica.context, *fields))
-        return self._engine.sync.on_ops(now, session, replica, wires)
+        return self._held.sync.on_ops(now, session, replica, wires)
 
     def _ack(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         (vector,) = want_array(fields, 1)
-        new = self._engine.sync.note_ack(session, replica.context, frames.want_vector(vector))
+        new = self._held.sync.note_ack(session, replica.context, frames.want_vector(vector))
         return [Notify("replicated", replica.context)] if new else []
 
     def _body(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
@@ -167,18 +165,18 @@ class Inbox:
         return [Serve(session.peer, replica.context, place[0], place[1], place[1] + 1)]
 
     def _inside(self, session: Session, replica: Replica) -> bool:
-        return self._engine.member_of(session.peer) in replica.membership.members
+        return self._held.member_of(session.peer) in replica.membership.members
 
     def _key_pull(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         """A key for a current member; anyone else gets the same silence as for an unknown key (PROTOCOL §4)."""
         (name,) = want_array(fields, 1)
         key_id = KeyId(want_bytes(name, 32))
-        member = self._engine.member_of(session.peer)
+        member = self._held.member_of(session.peer)
         standing = None if member is None else replica.membership.members.get(member)
         key = replica.ring.key(key_id)
         if standing is None or key is None:
             return []
-        box = wrap_key(key, standing.sealing_key, self._engine.entropy)
+        box = wrap_key(key, standing.sealing_key, self._held.entropy)
         return [Send(session.peer, frames.encode(FrameKind.KEY_PUSH, replica.context, key_id, box))]
 
     def _key_push(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
@@ -192,20 +190,20 @@ class Inbox:
 
     def _heartbeat(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         (data,) = want_array(fields, 1)
-        return self._engine.pulse(replica.context).take(now, want_bytes(data))
+        return self._held.pulse(replica.context).take(now, want_bytes(data))
 
     def _heartbeat_pull(
         self, now: int, session: Session, replica: Replica, fields: Fields
     ) -> list[Effect]:
         if not self._inside(session, replica):
             return []
-        return [Send(session.peer, frame) for frame in self._engine.pulse(replica.context).newest()]
+        return [Send(session.peer, frame) for frame in self._held.pulse(replica.context).newest()]
 
     def _proposal(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         (data,) = want_array(fields, 1)
         candidate = Candidate.decode(want_bytes(data))
-        proposer = self._engine.member_of(session.peer)
-        return self._engine.checkpoints(replica.context).take_candidate(now, proposer, candidate)
+        proposer = self._held.member_of(session.peer)
+        return self._held.checkpoints(replica.context).take_candidate(now, proposer, candidate)
 
     def vote_frame(self, context: ContextId, k: int, digest: Felt, vote: Vote) -> bytes:
         """A vote on its way."""
@@ -213,7 +211,7 @@ class Inbox:
 
     def _vote(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         k, digest, vote = want_array(fields, 3)
-        checkpoints = self._engine.checkpoints(replica.context)
+        checkpoints = self._held.checkpoints(replica.context)
         return checkpoints.take_vote(want_int(k), felt_of(want_bytes(digest, 32)), want_vote(vote))
 
     def _certificate_pull(
@@ -222,7 +220,7 @@ class Inbox:
         """Someone saw a digest on chain that it does not know: the candidate behind it, for members."""
         k, digest = want_array(fields, 2)
         wanted = felt_of(want_bytes(digest, 32))
-        checkpoints = self._engine.checkpoints(replica.context)
+        checkpoints = self._held.checkpoints(replica.context)
         tally = checkpoints.tallies.get(wanted)
         found = checkpoints.certificate(want_int(k))
         candidate = tally.candidate if tally is not None else None
@@ -236,28 +234,28 @@ class Inbox:
     def _certificate(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         (data,) = want_array(fields, 1)
         candidate = Candidate.decode(want_bytes(data))
-        checkpoints = self._engine.checkpoints(replica.context)
+        checkpoints = self._held.checkpoints(replica.context)
         lacking = checkpoints.lacking()
         if lacking is None or checkpoints.acceptance.contract.digest(candidate.statement) != lacking[1]:
             return []
         return checkpoints.take_candidate(now, None, candidate)
 
     def _ask(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
-        member = self._engine.member_of(session.peer)
+        member = self._held.member_of(session.peer)
         if member is None or member not in replica.membership.members:
             return []
-        return self._engine.asking.on_ask(now, replica, session.peer, member, want_array(fields, 3))
+        return self._held.asking.on_ask(now, replica, session.peer, member, want_array(fields, 3))
 
     def _answer(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
-        member = self._engine.member_of(session.peer)
+        member = self._held.member_of(session.peer)
         if member is None:
             return []
-        return self._engine.asking.on_answer(now, replica, member, want_array(fields, 3))
+        return self._held.asking.on_answer(now, replica, member, want_array(fields, 3))
 
     def _anchor(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         (data,) = want_array(fields, 1)
         anchoring = Anchoring.decode(want_bytes(data))
-        checkpoints = self._engine.checkpoints(replica.context)
+        checkpoints = self._held.checkpoints(replica.context)
         if checkpoints.anchoring is not None or is_founding(replica):
             return []
         return checkpoints.acceptance.anchor(anchoring)
@@ -266,9 +264,9 @@ class Inbox:
 
     def join(self, now: int, peer: DeviceId, frame: bytes) -> tuple[bytes, list[Effect]]:
         """An invited device asks to be admitted. Raises Refused with words for it."""
-        engine = self._engine
+        held = self._held
         invitation, card, addresses = read_request(frame, peer)
-        net = engine.net
+        net = held.net
         if net is None or net.role is not Role.ADMIN:
             raise Refused(
                 "this node can't admit anyone", code="not_an_admin", advice="ask another admin to invite"
@@ -278,17 +276,17 @@ class Inbox:
         check_invitation(
             invitation, card, network=net.network, admitter=net.member, used=used, now=now
         )
-        effects: list[Effect] = engine.directory.learn({peer: addresses})
+        effects: list[Effect] = held.directory.learn({peer: addresses})
         if used is None:
             effects += governance.admit(
-                net, now, card, invitation.role, engine.entropy, invitation.invitation
+                net, now, card, invitation.role, held.entropy, invitation.invitation
             )[1]
-        listed = {**engine.directory.addresses(), engine.identity.device: engine.addresses}
+        listed = {**held.directory.addresses(), held.identity.device: held.addresses}
         return accepted_reply(net.network, net.genesis_wire, listed), effects
 
     def notice(self, now: int, peer: DeviceId, frame: bytes) -> tuple[bytes, list[Effect]]:
         """A removed member hands in membership operations and receives its removal (PROTOCOL §3.4)."""
-        net = self._engine.net
+        net = self._held.net
         last = self._noticed.get(peer)
         if net is None or (last is not None and now - last < NOTICE_EVERY_MS):
             raise Refused("too often", code="rate_limited", advice="try again in a second")
@@ -322,7 +320,7 @@ class Inbox:
     def farewell(self, now: int, reply: bytes) -> list[Effect]:
         """What a knock was answered with: operations of the network's membership, our removal perhaps among them."""
         kind, fields = frames.decode(reply)
-        net = self._engine.net
+        net = self._held.net
         if kind != FrameKind.OPS or net is None:
             return []
         _, wires = frames.want_ops(fields)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from medsync_protocol import frames, governance
 from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_int
@@ -10,6 +10,7 @@ from medsync_protocol.crypto import blake2b, seal, unseal
 from medsync_protocol.effects import Effect, Expel, Knock, Notify, Persist, Publish, Send, Topics
 from medsync_protocol.errors import Invalid, NotPermitted, Refused
 from medsync_protocol.frames import FrameKind
+from medsync_protocol.held import Held
 from medsync_protocol.ids import NETWORK_CONTEXT, ContextId, DeviceId, MemberId
 from medsync_protocol.journal import ValueRecord
 from medsync_protocol.kinds import Role
@@ -17,9 +18,6 @@ from medsync_protocol.ports import NOTICE_PROTOCOL
 from medsync_protocol.poseidon import Felt, felt_bytes
 from medsync_protocol.replica import Replica
 from medsync_protocol.sealing import gossip_keys
-
-if TYPE_CHECKING:
-    from medsync_protocol.engine import Engine
 
 CHECKPOINT_EVERY_MS: Final = 60_000  # default of the setting `checkpoint.every`: cost on chain against open verdicts
 CATCH_UP_MS: Final = 1_000  # certificates and candidates' operations are asked for this often
@@ -31,8 +29,8 @@ HINT_EVERY_MS: Final = 1_000  # gossip hints per context while some member is no
 class Routine:
     """See the module. `electing`: contexts whose founder still enlarges the voter list to its first members."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, held: Held) -> None:
+        self._held = held
         self.electing: dict[ContextId, frozenset[MemberId]] = {}
         self._news_since: dict[ContextId, int] = {}
         self._caught_up_at = 0
@@ -46,47 +44,47 @@ class Routine:
 
     def after(self, now: int, effects: list[Effect]) -> list[Effect]:
         """News to send, and what a changed membership asks for."""
-        engine = self._engine
+        held = self._held
         more: list[Effect] = []
         more += self._flush(now)
         changed = {
             e.context for e in effects if isinstance(e, Notify) and e.what == "membership" and e.context is not None
         }
         for context in sorted(changed):
-            more += self._after_membership(now, engine.replicas[context])
+            more += self._after_membership(now, held.replicas[context])
         if any(isinstance(e, Notify) and e.what == "accepted" for e in effects):
             self._news_since.clear()
         if changed or any(isinstance(e, Persist) for e in effects):
-            more += engine.directory.dial(engine.net)
+            more += held.directory.dial(held.net)
         return [*more, *self._flush(now)]
 
     def _flush(self, now: int) -> list[Effect]:
         effects: list[Effect] = []
-        for replica in self._engine.replicas.values():
+        for replica in self._held.replicas.values():
             if replica.news:
                 effects += self._after_news(now, replica)
         return effects
 
     def _after_news(self, now: int, replica: Replica) -> list[Effect]:
-        engine, context = self._engine, replica.context
+        held, context = self._held, replica.context
         self._news_since.setdefault(context, now)
         places = [(n.operation.header.chain, n.operation.header.seq) for n in replica.news]
         if any(place in replica.labels for place in places):
-            engine.pulse(context).consents_changed(now)
-        effects = engine.checkpoints(context).retry(now)
+            held.pulse(context).consents_changed(now)
+        effects = held.checkpoints(context).retry(now)
         own = any(news.own for news in replica.news)
-        effects += engine.sync.push(replica)
+        effects += held.sync.push(replica)
         if own:
             effects += self._hint(now, replica)
         return effects
 
     def _after_membership(self, now: int, replica: Replica) -> list[Effect]:
-        engine, context = self._engine, replica.context
+        held, context = self._held, replica.context
         effects: list[Effect] = []
         if context != NETWORK_CONTEXT:
             effects += governance.announce_voter_key(replica, now)
             effects += self._elect(now, replica)
-        effects += engine.sync.share(context)
+        effects += held.sync.share(context)
         effects += self._told(replica)
         effects += self.topics()
         if context == NETWORK_CONTEXT:
@@ -119,15 +117,15 @@ class Routine:
     def _expel(self, net: Replica) -> list[Effect]:
         gone = [
             session.peer
-            for session in self._engine.sync.sessions.values()
-            if session.greeted and self._engine.member_of(session.peer) is None and net.role is not None
+            for session in self._held.sync.sessions.values()
+            if session.greeted and self._held.member_of(session.peer) is None and net.role is not None
         ]
         return [Expel(peer) for peer in gone]
 
     def topics(self) -> list[Effect]:
         """Gossip topics of the usable keys: a removal switches at once (PROTOCOL §4)."""
         found = set()
-        for replica in self._engine.replicas.values():
+        for replica in self._held.replicas.values():
             state = replica.membership
             for key_id, key in replica.ring.epochs().items():
                 if replica.role is not None and state.may_write_under(key_id):
@@ -141,8 +139,8 @@ class Routine:
 
     def _hint(self, now: int, replica: Replica) -> list[Effect]:
         """While some member is not linked: a sealed note of what we hold, for whoever it reaches over others."""
-        state, engine = replica.membership, self._engine
-        linked = {engine.member_of(session.peer) for session in engine.sync.linked(replica)}
+        state, held = replica.membership, self._held
+        linked = {held.member_of(session.peer) for session in held.sync.linked(replica)}
         if linked | {replica.member} >= set(state.members):
             return []
         if now - self._hinted_at.get(replica.context, -HINT_EVERY_MS) < HINT_EVERY_MS:
@@ -154,12 +152,12 @@ class Routine:
         self._hinted_at[replica.context] = now
         sealing, topic = gossip_keys(key)
         note = pack([replica.context, replica.chain, replica.chains.next_seq(replica.chain)])
-        return [Publish(topic, seal(sealing, note, nonce=engine.entropy("nonce", 24)))]
+        return [Publish(topic, seal(sealing, note, nonce=held.entropy("nonce", 24)))]
 
     def on_hint(self, now: int, topic: bytes, frame: bytes, sender: DeviceId) -> list[Effect]:
         """Somebody has something new: if we lack it, ask a linked member for its vector."""
-        engine = self._engine
-        for replica in engine.replicas.values():
+        held = self._held
+        for replica in held.replicas.values():
             for key in replica.ring.epochs().values():
                 sealing, mine = gossip_keys(key)
                 if mine != topic:
@@ -177,22 +175,22 @@ class Routine:
     def _ask_vectors(self, replica: Replica) -> list[Effect]:
         fields = frames.vector_fields(replica.vector)
         frame = frames.encode(FrameKind.VECTOR, replica.context, fields, True)
-        return [Send(session.peer, frame) for session in self._engine.sync.linked(replica)[:1]]
+        return [Send(session.peer, frame) for session in self._held.sync.linked(replica)[:1]]
 
     # -- as time passes ---------------------------------------------------------------------------------------
 
     def tick(self, now: int) -> list[Effect]:
         """Everything that is due."""
-        engine = self._engine
-        choose = int.from_bytes(engine.entropy("choice", 4), "big")
-        effects = engine.sync.round(now, choose) + engine.sync.pulls(now, choose) + engine.asking.expire(now)
-        for context, replica in list(engine.replicas.items()):
+        held = self._held
+        choose = int.from_bytes(held.entropy("choice", 4), "big")
+        effects = held.sync.round(now, choose) + held.sync.pulls(now, choose) + held.asking.expire(now)
+        for context, replica in list(held.replicas.items()):
             effects += replica.due(now)
             if context == NETWORK_CONTEXT:
                 continue
-            pulse = engine.pulse(context)
+            pulse = held.pulse(context)
             if pulse.due(now):
-                effects += pulse.emit(now, [session.peer for session in engine.sync.linked(replica)])
+                effects += pulse.emit(now, [session.peer for session in held.sync.linked(replica)])
             effects += self._propose(now, replica)
             effects += self._follow_network(now, replica)
         if now - self._caught_up_at >= CATCH_UP_MS:
@@ -202,7 +200,7 @@ class Routine:
 
     def _propose(self, now: int, replica: Replica) -> list[Effect]:
         """A voter proposes in its turn, once something has been new for the context's interval."""
-        checkpoints = self._engine.checkpoints(replica.context)
+        checkpoints = self._held.checkpoints(replica.context)
         since = self._news_since.get(replica.context)
         if since is None:
             if checkpoints.has_news():
@@ -218,15 +216,15 @@ class Routine:
 
     def _catch_up(self, now: int) -> list[Effect]:
         """Certificates that the chain has and we have not; operations that a candidate needs."""
-        engine = self._engine
+        held = self._held
         effects: list[Effect] = []
-        for context, replica in engine.replicas.items():
-            checkpoints = engine.checkpoints(context)
+        for context, replica in held.replicas.items():
+            checkpoints = held.checkpoints(context)
             lacking = checkpoints.lacking()
             if lacking is not None:
                 k, digest = lacking
                 frame = frames.encode(FrameKind.CERTIFICATE_PULL, context, k, felt_bytes(Felt(digest)))
-                effects += [Send(session.peer, frame) for session in engine.sync.linked(replica)]
+                effects += [Send(session.peer, frame) for session in held.sync.linked(replica)]
             if any(not replica.chains.covers(cut) for cut in checkpoints.waits_for()):
                 effects += self._ask_vectors(replica)
             effects += checkpoints.retry(now)
@@ -234,7 +232,7 @@ class Routine:
 
     def _follow_network(self, now: int, replica: Replica) -> list[Effect]:
         """Whoever is out of the network goes out of the context too: an admin that sees it removes it (PROTOCOL §1)."""
-        net = self._engine.net
+        net = self._held.net
         if net is None or replica.role is not Role.ADMIN:
             return []
         known = {r.member for r in net.membership.removed} - set(net.membership.members)
@@ -245,16 +243,16 @@ class Routine:
             rank = sorted(admins, key=lambda a: blake2b(member, a)).index(replica.member)
             if now - since >= rank * FOLLOW_STAGGER_MS:
                 try:
-                    effects += governance.remove(replica, now, member, self._engine.entropy)[1]
+                    effects += governance.remove(replica, now, member, self._held.entropy)[1]
                 except NotPermitted as refusal:
                     effects.append(Notify("cannot_remove", replica.context, (("why", str(refusal)),)))
         return effects
 
     def _knock(self, now: int, choose: int) -> list[Effect]:
         """Without links for a while, perhaps because we were removed: ask at a member's door (PROTOCOL §3.4)."""
-        engine, net = self._engine, self._engine.net
-        listed = sorted(engine.directory.addresses().items())
-        if net is None or engine.sync.sessions or not listed or NETWORK_CONTEXT in self._told_removed:
+        held, net = self._held, self._held.net
+        listed = sorted(held.directory.addresses().items())
+        if net is None or held.sync.sessions or not listed or NETWORK_CONTEXT in self._told_removed:
             self._alone_since = None
             return []
         if self._alone_since is None:
