@@ -28,13 +28,12 @@ from medsync_protocol.operation import (
     MAX_HEADS, NO_KEY, Header, Operation, build, check_signature, decode, decode_body, decode_header,
     decode_label, filled, op_id_of, open_payload, sealing_context,
 )  # fmt: skip
-from medsync_protocol.parking import TIME, Parked, ParkingLot
+from medsync_protocol.parking import TIME, ParkingLot, obstacle
 from medsync_protocol.policy import policy_named
 from medsync_protocol.reading import read_action
 from medsync_protocol.sealing import KeyRing
 from medsync_protocol.verdicts import Judge
 
-MAX_AHEAD_MS: Final = 2 * 60_000  # an operation further in the future than this is parked until due
 COMMITTED_KINDS: Final = frozenset({int(EntryKind.DIRECTIVE), int(EntryKind.REVOCATION)})
 """Entry kinds whose labels make the consent map."""
 
@@ -236,9 +235,9 @@ class Replica:
         following = self.chains.next_seq(header.chain)
         if header.seq < following:
             return self._again(operation)
-        obstacle = self._obstacle(now, header, following)
-        if obstacle is not None:
-            reason, until = obstacle
+        waiting = obstacle(header, now, following, self.fold)
+        if waiting is not None:
+            reason, until = waiting
             place = (header.chain, header.seq, operation.op_id)
             self.parking.park(place, operation.wire, reason, until)
             return []
@@ -250,16 +249,6 @@ class Replica:
             effects += self._retry(now, (header.chain, header.seq))
             effects += self._retry(now, operation.op_id)
         return effects
-
-    def _obstacle(self, now: int, header: Header, following: int) -> tuple[Parked, Hashable] | None:
-        if header.seq > following:
-            return Parked.GAP, (header.chain, header.seq - 1)
-        for head in header.membership_heads:
-            if head not in self.fold:
-                return Parked.ANCESTRY, head
-        if (header.hlc >> 16) > now + MAX_AHEAD_MS:
-            return Parked.FUTURE, TIME
-        return None
 
     def _retry(self, now: int, until: Hashable) -> list[Effect]:
         effects: list[Effect] = []
