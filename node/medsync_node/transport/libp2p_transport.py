@@ -32,7 +32,7 @@ from medsync_node.transport.links import LinkTable
 from medsync_node.transport.peer_ids import device_id, full_address, parse_address, peer_id
 from medsync_node.transport.redial import Redialer
 from medsync_protocol.ids import DeviceId
-from medsync_protocol.ports import GUEST_PROTOCOLS, GuestHandler, Standing, Unreachable
+from medsync_protocol.ports import GUEST_PROTOCOLS, MAX_GUEST_FRAME, GuestHandler, Standing, Unreachable
 
 CHECK_LINKS_EVERY: Final = 5.0  # seconds between looks for quiet and stuck peers
 HANDOVER_SECONDS: Final = 5.0  # an expelled peer may take this long to read why
@@ -111,6 +111,8 @@ class Libp2pTransport:
 
     async def ask(self, address: str, protocol: str, frame: bytes) -> bytes:
         """One question and its answer, over a connection of its own. Raises Unreachable."""
+        if len(frame) > MAX_GUEST_FRAME:
+            raise ValueError(f"a frame of {len(frame)} bytes; at most {MAX_GUEST_FRAME}")
         where, device = parse_address(address)
         try:
             with self.gate.asking(device), trio.move_on_after(GUEST_SECONDS):
