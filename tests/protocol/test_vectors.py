@@ -17,7 +17,9 @@ from Crypto.Cipher import ChaCha20_Poly1305
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from medsync_protocol import consent_map, journal, kinds, log, operation, poseidon, sealing, stark, statement, transition
+from medsync_protocol import (
+    anchoring, candidate, consent_map, frames, journal, kinds, log, operation, poseidon, sealing, stark, statement, transition,
+)  # fmt: skip
 from medsync_protocol.actions import Rotation, Unknown, decode_action, encode_action
 from medsync_protocol.codec import pack, unpack
 from medsync_protocol.errors import Malformed
@@ -343,6 +345,54 @@ def test_the_statement_follows_and_its_votes_count() -> None:
         block_time=following.not_before,
     )  # fmt: skip
     assert digest == int(case["following"]["digest"], 16)
+
+
+def test_a_candidate_is_a_function_of_the_last_checkpoint_and_what_lies_below_its_cut() -> None:
+    case = load("checkpoints")
+    anchored = anchoring.Anchoring.decode(bytes.fromhex(case["anchoring"]))
+    assert anchored.encode().hex() == case["anchoring"] and str(anchored.address) == case["address"]
+    made = candidate.Candidate.decode(bytes.fromhex(case["candidate"]))
+    assert made.encode().hex() == case["candidate"]
+    leaves = [log.operation_leaf(bytes.fromhex(op_id), verdict) for op_id, verdict in case["verdicts"]]
+    grown = log.Log()
+    grown.append(leaves)
+    items = {poseidon.Felt(int(k, 16)): poseidon.Felt(int(v, 16)) for k, v in case["changes"].items()}
+    consents = consent_map.ConsentMap().put_many(items)
+
+    def h(tag: bytes, *parts: Any) -> bytes:
+        return hashlib.blake2b(tag + umsgpack.packb(list(parts)), digest_size=32).digest()
+
+    def felt(value: int) -> bytes:
+        return value.to_bytes(32, "big")
+
+    named = {name: bytes.fromhex(case[name]) for name in ("membership_root", "key_id", "policy_hash")}
+    peaks = [felt(peak) for peak in grown.peaks()]
+    state = h(b"medsync/state/1", felt(consents.root), len(leaves), peaks, named["membership_root"])
+    heads = [[bytes.fromhex(chain), count, bytes.fromhex(op_id)] for chain, count, op_id in case["cut"]]
+    detail = h(b"medsync/detail/1", heads, named["membership_root"], state, named["key_id"], named["policy_hash"])
+    opening = anchored.opening.statement
+    expected = statement.Statement(
+        context=opening.context, k=1, prev=anchored.opening.anchor.digest(opening), members=opening.members,
+        next_members=opening.members, consent_root=consents.root, log_root=grown.root(), log_size=len(leaves),
+        reward_root=0, detail=statement.detail_hash(detail), not_before=1_800_000_000,
+    )  # fmt: skip
+    assert made.statement == expected == statement.Statement.from_felts(felts(case["statement"]))
+    assert anchored.opening.anchor.digest(expected) == int(case["digest"], 16)
+
+
+def test_frames_are_arrays_that_begin_with_their_kind() -> None:
+    case = load("link_frames")
+    assert case["kinds"] == {kind.name: int(kind) for kind in frames.FrameKind}
+    for name, frame in case["frames"].items():
+        data = bytes.fromhex(frame)
+        kind, fields = frames.decode(data)
+        assert kind == frames.FrameKind[name.upper()] == umsgpack.unpackb(data)[0]
+        assert frames.encode(frames.FrameKind(kind), *fields) == data
+    _, fields = frames.decode(bytes.fromhex(case["frames"]["hello"]))
+    assert frames.want_hello(fields) == (1, 1, NETWORK, ("/ip4/127.0.0.1/tcp/4001",))
+    _, fields = frames.decode(bytes.fromhex(case["frames"]["ops"]))
+    context, (wire,) = frames.want_ops(fields)
+    assert context == CONTEXT and operation.decode(wire, network=NETWORK, context=CONTEXT)
 
 
 # -- journal ----------------------------------------------------------------------------------------------------
