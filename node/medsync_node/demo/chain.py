@@ -1,0 +1,156 @@
+"""The demo's chain and bridge: `medsync chain run`, `medsync contract …` and `medsync bridge run` beside the nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from medsync_node.demo.children import CLI, ONE_PROCESS, Child, ChildFailed, child, start_lasting
+from medsync_node.home import write_private
+
+START_SECONDS: Final = 60.0  # for a chain to say ready on a busy machine
+POLL: Final = "0.2"  # seconds between the bridge's looks at a chain on this machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """The embedded Starknet: where it listens, and one of its funded accounts. Its keys are public: never value there."""
+
+    url: str
+    chain_id: str
+    account: str
+    key_file: Path
+    about: dict[str, Any] = field(repr=False)
+    pid: int | None = None
+
+
+def _described(text: str, directory: Path, pid: int | None = None) -> Chain:
+    about = json.loads(text)
+    account = about["accounts"][0]
+    key_file = directory / "account.key"
+    write_private(key_file, str(account["private_key"]).encode())
+    return Chain(
+        url=about["url"],
+        chain_id=about["chain_id"],
+        account=account["address"],
+        key_file=key_file,
+        about=about,
+        pid=pid,
+    )
+
+
+@asynccontextmanager
+async def open_chain(
+    directory: Path, seed: int, *, lasting: Callable[[], bool], hear: Callable[[str], None]
+) -> AsyncIterator[Chain]:
+    """A chain for the story. One that may last has a file, and goes on after the block when `lasting` says so."""
+    command = [*CLI, "chain", "run", "--port", "0", "--seed", str(seed), "--accounts", "3", "--json"]
+    if not lasting():
+        async with child("the chain", [*command, "--exit-on-eof"], hear) as one:
+            with trio.fail_after(START_SECONDS):
+                yield_chain = _described(await one.line(), directory)
+            yield yield_chain
+        return
+    log = directory / "chain.log"
+    process, ready = start_lasting([*command, "--db", str(directory / "chain.db")], log)
+    stay = False
+    try:
+        with open(ready, "rb") as pipe, trio.fail_after(START_SECONDS):
+            said = await trio.to_thread.run_sync(pipe.readline, abandon_on_cancel=True)  # type: ignore[call-arg]  # old stubs
+        if not said:
+            raise ChildFailed(f"the chain did not start: {log.read_text()[-400:]}", advice=f"see {log}")
+        yield _described(_first_object(log.read_text()), directory, process.pid)
+        stay = lasting()
+    finally:
+        if not stay:
+            process.terminate()
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(process.wait)
+
+
+def _first_object(text: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith("{"))
+
+
+@dataclass(slots=True)
+class Bridge:
+    """`medsync contract` and `medsync bridge` in one process; what it posted, by k, as it said itself."""
+
+    chain: Chain
+    home: Path
+    child: Child
+    contract: str | None = None
+    posted: dict[int, dict[str, Any]] = field(default_factory=dict)
+    changed: trio.Event = field(default_factory=trio.Event)
+
+    def _common(self) -> list[str]:
+        chain = self.chain
+        return ["--rpc", chain.url, "--account", chain.account, "--key", f"file:{chain.key_file}", "--home", str(self.home), "--json"]  # fmt: skip
+
+    async def _do(self, *words: str) -> dict[str, Any]:
+        """One command to its end. Raises ChildFailed with what it said."""
+        await self.child.tell(json.dumps([*words, *self._common(), "--poll", POLL]))
+        answer: dict[str, Any] = json.loads(await self.child.line())
+        code = json.loads(await self.child.line())["exit"]
+        if code != 0:
+            error = answer.get("error", {})
+            raise ChildFailed(
+                f"medsync {' '.join(words[:2])}: {error.get('message', answer)}",
+                advice=error.get("advice", ""),
+            )
+        return answer
+
+    async def deploy(self) -> dict[str, Any]:
+        """Declare the anchor's class and deploy it."""
+        declared = await self._do("contract", "declare")
+        deployed = await self._do("contract", "deploy")
+        self.contract = str(deployed["contract"])
+        return {"class_hash": declared["class_hash"], "contract": self.contract}
+
+    async def register(self, context: str, node: Path) -> dict[str, Any]:
+        """Open the context on the contract; its founder's node signs."""
+        assert self.contract is not None, "deployed before"
+        return await self._do(
+            "contract", "register", context, "--contract", self.contract, "--node", str(node)
+        )
+
+    async def follow(self, node: Path) -> None:
+        """Post every certified checkpoint from now on, until the process is stopped."""
+        words = ["bridge", "run", *self._common(), "--poll", POLL, "--node", str(node), "--exit-on-eof"]
+        await self.child.tell(json.dumps(words))
+
+    def hear(self, text: str) -> None:
+        """A line of its stderr: under --json an object with `event`."""
+        try:
+            news = json.loads(text)
+        except ValueError:
+            return
+        if isinstance(news, dict) and news.get("event") in ("posted", "adopted"):
+            self.posted[int(news["k"])] = news
+        changed, self.changed = self.changed, trio.Event()
+        changed.set()
+
+
+@asynccontextmanager
+async def open_bridge(chain: Chain, directory: Path, hear: Callable[[str], None]) -> AsyncIterator[Bridge]:
+    """The process that deploys, registers and posts."""
+    heard: list[Bridge] = []
+
+    def listen(text: str) -> None:
+        hear(text)
+        for one in heard:
+            one.hear(text)
+
+    home = directory / "bridge"
+    os.makedirs(home, mode=0o700, exist_ok=True)
+    async with child("the bridge", ONE_PROCESS, listen) as one:
+        bridge = Bridge(chain, home, one)
+        heard.append(bridge)
+        yield bridge
