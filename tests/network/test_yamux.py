@@ -69,7 +69,7 @@ async def test_a_driver_that_does_not_take_holds_its_peer_back_and_loses_nothing
     held = MAX_UNREAD_BYTES // (500_000 + EVENT_OVERHEAD) + 1
     await until(lambda: len(other.events()) == held)
     await until(lambda: one.backlog(other.device) <= sum(map(len, sent)) - held * 500_000)
-    muxer = carrier(other, one.device)
+    muxer = await carrier(other, one.device)
     await until(
         lambda: muxer.streams[link_stream(muxer)].recv_window == 0
     )  # all that it was granted is spent
@@ -78,7 +78,8 @@ async def test_a_driver_that_does_not_take_holds_its_peer_back_and_loses_nothing
     assert await frames(other.events(), len(sent)) == sent
 
 
-def carrier(one: Libp2pTransport, peer: DeviceId) -> LeanYamux:
+async def carrier(one: Libp2pTransport, peer: DeviceId) -> LeanYamux:
+    await until(lambda: len(one.swarm.get_connections(peer_id(peer))) == 1)
     (connection,) = one.swarm.get_connections(peer_id(peer))
     muxer: Any = connection.muxed_conn
     assert isinstance(muxer, LeanYamux)
@@ -106,7 +107,7 @@ async def test_a_peer_that_exceeds_its_window_loses_its_connection(
     victim, member, evil = await node("victim"), await node("member"), await stranger("evil")
     await linked(member, victim)
     stream = await evil.open(victim, protocol)
-    muxer = carrier(victim, evil.device)
+    muxer = await carrier(victim, evil.device)
     await flood(evil, stream, 300)
     await until(lambda: not victim.swarm.get_connections(peer_id(evil.device)))
     assert "into a window of" in muxer.failure or "outside its link" in muxer.failure
@@ -138,7 +139,7 @@ async def test_windows_of_many_streams_together_are_bounded(node: OpenNode, stra
     victim, evil = await node("victim"), await stranger("evil")
     connection = await evil.dial(victim)
     muxer: Any = connection.muxed_conn
-    held = carrier(victim, evil.device)
+    held = await carrier(victim, evil.device)
     for number in range(MAX_STREAMS):
         if muxer.event_shutting_down.is_set():
             break
@@ -164,11 +165,12 @@ async def test_streams_without_end_are_reset_as_they_come(node: OpenNode, strang
     victim, member, evil = await node("victim"), await node("member"), await stranger("evil")
     await linked(member, victim)
     connection = await evil.dial(victim)
+    held = await carrier(victim, evil.device)
     for number in range(3000):
         if connection.muxed_conn.event_shutting_down.is_set():
             break
         await connection.muxed_conn._write_frame(frame_header(1, 1, 10_001 + 2 * number, 0))
-        assert len(carrier(victim, evil.device).streams) <= MAX_STREAMS
+        assert len(held.streams) <= MAX_STREAMS
     await still_works(victim, member)
 
 
