@@ -13,6 +13,7 @@ import trio
 
 from medsync_client import BadRequest, ClientError, NotFound, Refused
 from medsync_client.accesses import AccessBatch, AccessRequest, LoggedAccess
+from medsync_client.checkpoints import ChainRegistration, OpeningRequest
 from medsync_client.consents import (
     DirectiveText,
     Grant,
@@ -59,12 +60,12 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Party, Party]]:
         yield north, lab
 
 
-async def refused(call: object, kind: type[ClientError], code: str) -> None:
-    """The call fails so, and says what to do."""
+async def refused(call: object, kind: type[ClientError], code: str, *, advice: bool = True) -> None:
+    """The call fails so, and says what to do; bytes that break the protocol need no advice."""
     with pytest.raises(kind) as caught:
         await call  # type: ignore[misc]
     assert caught.value.code == code, caught.value
-    assert caught.value.advice
+    assert caught.value.advice or not advice
 
 
 # -- node and network -----------------------------------------------------------------------------------------
@@ -367,6 +368,42 @@ async def test_before_a_contract_is_named_nothing_is_proposed(founder: Party) ->
     await refused(founder.client.certificate("trial", 1), NotFound, "unknown_checkpoint")
     chain = await founder.client.chain("trial")
     assert not chain.registered and chain.address is None and int(chain.context, 16)
+
+
+async def test_a_registered_context_is_signed_by_its_voters_and_certified(pair: tuple[Party, Party]) -> None:
+    north, lab = pair
+    where = OpeningRequest(chain_id="0x4d4544", contract="0x1234")
+    await refused(lab.client.opening("trial", where), Refused, "not_founder")
+
+    async def elected() -> bool:
+        return len((await north.client.voters("trial")).voters) == 2
+
+    await until(elected)
+    opening = await north.client.opening("trial", where)
+    assert opening.context == (await north.client.chain("trial")).context and len(opening.members) == 2
+    body = ChainRegistration(chain_id=where.chain_id, contract=where.contract, block=7, opening=opening)
+    forged = body.model_copy(update={"opening": opening.model_copy(update={"r": "0x1"})})
+    await refused(north.client.register_chain("trial", forged), BadRequest, "bad_signature", advice=False)
+    registered = await north.client.register_chain("trial", body)
+    assert registered.address == (await north.client.context("trial")).address
+    assert registered.block == 7 and registered.accepted == 0 and registered.reader["trouble"]
+
+    async def both_know() -> bool:
+        return (await lab.client.chain("trial")).address == registered.address
+
+    await until(both_know)
+    await north.client.propose("trial")
+
+    async def signed() -> bool:
+        return (await lab.client.context("trial")).checkpoint.signed == 1
+
+    await until(signed)
+    (listed,) = (await lab.client.checkpoints("trial")).checkpoints
+    certificate = await lab.client.certificate("trial", 1)
+    assert (listed.k, listed.level, listed.votes, listed.quorum) == (1, "signed", 2, 2)
+    assert certificate.digest == listed.digest and certificate.next.log_size == listed.log_size
+    assert certificate.head.k == 0 and certificate.members == opening.members
+    assert certificate.next.context == opening.context
 
 
 async def test_an_export_holds_every_operation_and_the_copy_on_disk_verifies(founder: Party) -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from medsync_client.checkpoints import ChainInfo, ChainRegistration, Opening, OpeningRequest
 from medsync_node.api.finding import find_replica
 from medsync_node.api.problems import unprocessable
+from medsync_node.api.status import chain_state
 from medsync_protocol import anchoring
 from medsync_protocol.ids import OpId
 from medsync_protocol.statement import context_hash
@@ -43,12 +44,12 @@ def chain_view(node: Node, replica: Replica) -> ChainInfo:
     held = node.engine.checkpoints(replica.context)
     found = held.anchoring
     if found is None:
-        return ChainInfo(registered=False, context=hex(_future_name(replica)))
+        return ChainInfo(registered=False, context=hex(_future_name(replica)), reader=chain_state(node))
     anchor = found.opening.anchor
     return ChainInfo(
         registered=True, address=str(found.address), chain_id=hex(anchor.chain_id),
         contract=hex(anchor.contract), context=hex(found.opening.context), block=found.block,
-        accepted=held.accepted, settled=held.settled,
+        accepted=held.accepted, settled=held.settled, reader=chain_state(node),
     )  # fmt: skip
 
 

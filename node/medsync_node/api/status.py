@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 
@@ -59,6 +60,7 @@ def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]
             f"this machine's clock is {max(offsets) // 1000} s off the members': decisions answer INDETERMINATE "
             "until it is set; check its NTP"
         )
+    yield from _chain_warnings(node)
     for replica in context_replicas(node):
         name, held = replica.name, node.engine.checkpoints(replica.context)
         if role_here(replica) is None:
@@ -76,6 +78,29 @@ def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]
                 yield f"context {name}: the removal of {short(removed.member)} is not final yet"
 
 
+def chain_state(node: Node) -> dict[str, Any]:
+    """How this node reads the chain, for how long not, and why. The RPC by its host: its path may hold a key."""
+    finality = node.finality
+    if finality is None:
+        return {
+            "rpc": None,
+            "read_at": None,
+            "trouble": "no chain.rpc is set: finality rests on the operator",
+        }
+    trouble = "" if finality.trouble is None else str(finality.trouble)
+    return {"rpc": urlsplit(finality.rpc).hostname, "read_at": finality.read_at, "trouble": trouble}
+
+
+def _chain_warnings(node: Node) -> Iterator[str]:
+    finality = node.finality
+    if finality is None or finality.trouble is None:
+        return
+    since = (
+        "since this start" if finality.read_at is None else f"for {(node.now() - finality.read_at) // 1000} s"
+    )
+    yield f"{finality.trouble}; {finality.trouble.advice}. Nothing became final {since}: until then back-dating is not excluded"
+
+
 def status_view(node: Node) -> Status:
     """All of it at once."""
     contexts = tuple(_context(node, one) for one in context_replicas(node))
@@ -87,6 +112,7 @@ def status_view(node: Node) -> Status:
             "network": None if network is None else network.hex(),
             "addresses": tuple(node.transport.addresses), "warnings": tuple(_warnings(node, contexts)),
             "peers": tuple(_peers(node)), "contexts": contexts, "disk_full": node.store.full,
+            "chain": chain_state(node),
         }
     )  # fmt: skip
 
