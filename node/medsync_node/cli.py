@@ -20,6 +20,9 @@ from medsync_node.commands.exits import ExitCode, advise, exit_code_of
 from medsync_node.commands.output import show_problem
 
 GROUP: Final = "medsync.commands"
+_COMPLETION: Final = frozenset(
+    {"install_completion", "show_completion"}
+)  # of a program of its own, which no noun is
 ABOUT: Final = "Who may use whose data, for what, and who did: one private record, proven on Starknet."
 
 
@@ -42,6 +45,7 @@ class Commands(TyperGroup):
         if found is None and point is not None:
             found = get_command(point.load())
             found.name = cmd_name
+            found.params = [param for param in found.params if param.name not in _COMPLETION]
             self.commands[cmd_name] = found
         return found
 
