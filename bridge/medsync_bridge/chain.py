@@ -11,17 +11,15 @@ from typing import Any, Final, TypeVar
 
 from marshmallow import ValidationError
 from starknet_py.hash.selector import get_selector_from_name
-from starknet_py.net.client_errors import ClientError
 from starknet_py.net.client_models import (
     Call,
     EstimatedFee,
     TransactionExecutionStatus,
     TransactionStatus,
 )
-from starknet_py.net.http_client import ServerError
 from starknet_py.net.models.transaction import AccountTransaction
 
-from medsync_bridge.client import TrioClient, code_of
+from medsync_bridge.client import TrioClient
 from medsync_bridge.errors import AccountUnusable, NotOpened, RpcError
 from medsync_bridge.reasons import decode_reason
 from medsync_protocol import calldata
@@ -178,12 +176,10 @@ class Chain:
 
 
 async def _answer(asked: Awaitable[T]) -> T:
-    """The answer, with starknet-py's ways of saying no turned into RpcError."""
+    """The answer; what starknet-py can't read becomes an RpcError, too."""
     try:
         return await asked
-    except ClientError as error:
-        raise RpcError(code_of(error), str(error.message), error.data) from error
-    except (ValidationError, ServerError, KeyError, ValueError) as error:
+    except (ValidationError, KeyError, ValueError) as error:
         raise RpcError(0, f"an answer that is not as specified ({type(error).__name__})") from error
 
 

@@ -11,13 +11,12 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import httpx
-from starknet_py.net.client_errors import ClientError
 from starknet_py.net.client_utils import _create_broadcasted_txn
 from starknet_py.net.full_node_client import FullNodeClient
 from starknet_py.net.http_client import HttpMethod, RpcHttpClient
 from starknet_py.net.models.transaction import AccountTransaction
 
-from medsync_bridge.errors import ChainUnreachable
+from medsync_bridge.errors import ChainUnreachable, RpcError
 
 PATIENCE: Final = (
     30.0  # seconds for one call: estimating a large checkpoint on a busy public node takes a few
@@ -55,9 +54,18 @@ class TrioTransport(RpcHttpClient):
             raise ChainUnreachable("an answer without result or error")
         return body
 
+    @staticmethod
+    def handle_rpc_error(result: dict[str, Any]) -> None:
+        """Raises RpcError with what the node said, where starknet-py wraps it in prose."""
+        error = result["error"]
+        code = error.get("code") if isinstance(error, dict) else None
+        if not isinstance(code, int):
+            raise ChainUnreachable("an error without a code")
+        raise RpcError(code, str(error.get("message")), error.get("data"))
+
 
 class TrioClient(FullNodeClient):
-    """A FullNodeClient that works under trio. Raises ClientError for an answer that is an error."""
+    """A FullNodeClient that works under trio. Raises ChainUnreachable, and RpcError for an answer that is an error."""
 
     def __init__(self, url: str, http: httpx.AsyncClient) -> None:
         super().__init__(node_url=url)
@@ -81,9 +89,3 @@ def broadcast_form(transaction: AccountTransaction) -> dict[str, Any]:
     """The JSON a node is sent for a signed transaction."""
     form: dict[str, Any] = _create_broadcasted_txn(transaction)
     return form
-
-
-def code_of(error: ClientError) -> int:
-    """The JSON-RPC error code, 0 when there is none."""
-    code = error.code
-    return int(code) if code is not None and str(code).lstrip("-").isdigit() else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from medsync_protocol.errors import OperatorError, Refused
 
@@ -14,6 +14,8 @@ def strk(fri: int) -> str:
 
 class ChainUnreachable(OperatorError):
     """The RPC didn't answer, or with something that is no JSON-RPC."""
+
+    exit_code: ClassVar[int] = 4  # of a command that gives up on it (DESIGN §5)
 
     def __init__(self, why: str) -> None:
         super().__init__(

@@ -41,7 +41,7 @@ def exit_code_of(error: Exception) -> ExitCode | None:
     if isinstance(error, Denied):
         return ExitCode.DENIED
     if isinstance(error, Refused | OperatorError | Invalid):
-        return ExitCode.FAILURE
+        return ExitCode(getattr(error, "exit_code", ExitCode.FAILURE))
     return None
 
 
