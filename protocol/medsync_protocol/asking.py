@@ -23,6 +23,8 @@ from medsync_protocol.receipt import ReceiptEntry, decode_receipt, encode_receip
 from medsync_protocol.replica import Replica
 
 ASK_TIMEOUT_MS: Final = 30_000  # a custodian that commits on a busy disk answers well within
+ASK_AGAIN_MS: Final = 3_000  # a question whose link broke is put again; the custodian answers it once
+MAX_GIVEN: Final = 1_000  # answers kept to be given again: those of the last minutes
 MAX_OPEN: Final = 10_000  # questions under way
 DECIDE: Final = "decide"
 
@@ -35,6 +37,7 @@ class _Open:
     custodian: MemberId
     request: Request
     asked_at: int
+    frame: bytes
 
 
 class Asking:
@@ -44,6 +47,8 @@ class Asking:
         self._desk = desk
         self._entropy = entropy
         self._open: dict[bytes, _Open] = {}
+        self._again_at: dict[bytes, int] = {}
+        self._given: dict[tuple[MemberId, bytes], bytes] = {}
         self.answers: dict[bytes, ReceiptEntry | Refused] = {}
         """What came of our questions, until `take_answer`."""
 
@@ -63,9 +68,10 @@ class Asking:
             )  # fmt: skip
         if len(self._open) >= MAX_OPEN:
             raise Refused("too many questions are under way", code="busy", advice="try again in a moment")
-        self._open[name] = _Open(replica.context, custodian, request, now)
-        payload = encode_request(request)
-        return name, [Send(peer, frames.encode(FrameKind.ASK, replica.context, name, DECIDE, payload))]
+        frame = frames.encode(FrameKind.ASK, replica.context, name, DECIDE, encode_request(request))
+        self._open[name] = _Open(replica.context, custodian, request, now, frame)
+        self._again_at[name] = now + ASK_AGAIN_MS
+        return name, [Send(peer, frame)]
 
     def take_answer(self, name: bytes) -> ReceiptEntry | Refused | None:
         """The answer to a question, once."""
@@ -76,7 +82,9 @@ class Asking:
     ) -> list[Effect]:
         """Decide a member's request and answer it. Raises Malformed."""
         name, method, payload = fields
-        want_bytes(name, 16)
+        given = self._given.get((member, want_bytes(name, 16)))
+        if given is not None:
+            return [Send(peer, given)]
         try:
             if want_str(method, 32) != DECIDE:
                 raise Refused("an unknown method", code="unknown_method", advice="update this node")
@@ -90,8 +98,11 @@ class Asking:
         except Refused as refusal:
             answer = pack([refusal.code, str(refusal), refusal.advice])
             return [Send(peer, frames.encode(FrameKind.ANSWER, replica.context, name, False, answer))]
-        answer = encode_receipt(entry)
-        return [*effects, Send(peer, frames.encode(FrameKind.ANSWER, replica.context, name, True, answer))]
+        answered = frames.encode(FrameKind.ANSWER, replica.context, name, True, encode_receipt(entry))
+        if len(self._given) >= MAX_GIVEN:
+            del self._given[next(iter(self._given))]
+        self._given[member, name] = answered
+        return [*effects, Send(peer, answered)]
 
     def on_answer(
         self, now: int, replica: Replica, member: MemberId, fields: tuple[Any, ...]
@@ -101,7 +112,7 @@ class Asking:
         asked = self._open.get(want_bytes(name, 16))
         if asked is None or asked.custodian != member or asked.context != replica.context:
             return []
-        del self._open[name]
+        del self._open[name], self._again_at[name]
         if not want_bool(given):
             code, message, advice = (
                 want_str(part, 1024) for part in want_array(unpack(want_bytes(payload)), 3)
@@ -123,12 +134,24 @@ class Asking:
         self.answers[name] = answer
         return [Notify("answer", replica.context, (("request", name),))]
 
+    def again(self, now: int, peer_of: Callable[[ContextId, MemberId], DeviceId | None]) -> list[Effect]:
+        """Questions that are open for a while, put again to wherever the custodian is connected now."""
+        effects: list[Effect] = []
+        for name, due in list(self._again_at.items()):
+            asked = self._open[name]
+            peer = peer_of(asked.context, asked.custodian) if now >= due else None
+            if peer is not None:
+                self._again_at[name] = now + ASK_AGAIN_MS
+                effects.append(Send(peer, asked.frame))
+        return effects
+
     def expire(self, now: int) -> list[Effect]:
         """Questions that nobody answered in time."""
         effects: list[Effect] = []
         late = [name for name, asked in self._open.items() if now - asked.asked_at > ASK_TIMEOUT_MS]
         for name in late:
             asked = self._open.pop(name)
+            del self._again_at[name]
             self.answers[name] = Refused(
                 "the custodian did not answer in time", code="custodian_timeout",
                 advice="nothing was released; try again, or ask another custodian",

@@ -307,9 +307,8 @@ class Engine(Held):
         self, now: int, context: ContextId, custodian: MemberId, request: Request
     ) -> tuple[bytes, list[Effect]]:
         """Ask a custodian for a decision; the answer comes as Notify("answer") and lies in `asking.answers`."""
-        replica = self.replica(context)
-        peers = [s.peer for s in self.sync.linked(replica) if self.member_of(s.peer) == custodian]
-        return self._did(now, self.asking.ask(now, replica, custodian, request, peers[0] if peers else None))
+        peer = self.peer_of(context, custodian)
+        return self._did(now, self.asking.ask(now, self.replica(context), custodian, request, peer))
 
     def propose(self, now: int, context: ContextId) -> tuple[int, list[Effect]]:
         """Propose a checkpoint now. Raises Refused. The k that is being made."""

@@ -67,6 +67,12 @@ class Held:
         """The network member whose device this is."""
         return member_of(self.net, device)
 
+    def peer_of(self, context: ContextId, member: MemberId) -> DeviceId | None:
+        """A connected device of a member of the context; None when it has none."""
+        replica = self.replicas.get(context)
+        linked = [] if replica is None else self.sync.linked(replica)
+        return next((s.peer for s in linked if self.member_of(s.peer) == member), None)
+
     def standing(self, device: DeviceId) -> Standing:
         """What a device may do here: the gate asks at every connection, stream and gossip message."""
         return self.directory.standing(self.net, device)

@@ -184,6 +184,7 @@ class Routine:
         held = self._held
         choose = int.from_bytes(held.entropy("choice", 4), "big")
         effects = held.sync.round(now, choose) + held.sync.pulls(now, choose) + held.asking.expire(now)
+        effects += held.asking.again(now, held.peer_of)
         for context, replica in list(held.replicas.items()):
             effects += replica.due(now)
             if context == NETWORK_CONTEXT:

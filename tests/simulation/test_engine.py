@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from medsync_protocol.access import Answer, make_request
+from medsync_protocol.access import Answer, Request, encode_request, make_request
+from medsync_protocol import frames
 from medsync_protocol.certificate import Certificate
+from medsync_protocol.frames import FrameKind
 from medsync_protocol.ids import NETWORK_CONTEXT, ContextId, Instant, SubjectRef
 from medsync_protocol.kinds import Role, Verdict
 from medsync_protocol.receipt import Recomputed, decode_receipt
@@ -125,12 +127,17 @@ def _granted(hospitals: Hospitals) -> SubjectRef:
     return subject
 
 
+def _request(hospitals: Hospitals, subject: SubjectRef) -> Request:
+    lab = hospitals.lab
+    return make_request(
+        hospitals.replica(lab).network, hospitals.context, subject, lab.identity.member, purposes=("HRESCH",),
+        action="access", time=Instant(hospitals.world.now), salt=bytes(16),
+    )  # fmt: skip
+
+
 def _ask(hospitals: Hospitals, subject: SubjectRef, custodian: VirtualNode) -> Any:
     lab, world = hospitals.lab, hospitals.world
-    request = make_request(
-        hospitals.replica(lab).network, hospitals.context, subject, lab.identity.member, purposes=("HRESCH",),
-        action="access", time=Instant(world.now), salt=bytes(16),
-    )  # fmt: skip
+    request = _request(hospitals, subject)
     name = lab.do(lambda now: lab.engine.ask(now, hospitals.context, custodian.identity.member, request))
     world.until(lambda: name in lab.engine.asking.answers)
     return lab.engine.asking.take_answer(name)
@@ -142,6 +149,24 @@ def test_a_custodian_decides_and_another_party_recomputes_the_receipt(hospitals:
     assert entry.receipt.decision.answer is Answer.PERMIT
     hospitals.world.until(lambda: hospitals.world.converged(hospitals.context))
     assert hospitals.desk(hospitals.reader).recompute(entry) is Recomputed.MATCHES
+
+
+def test_a_question_whose_link_broke_is_put_again_and_decided_once(hospitals: Hospitals) -> None:
+    world, lab, north = hospitals.world, hospitals.lab, hospitals.north
+    subject = _granted(hospitals)
+    request = _request(hospitals, subject)
+    before = hospitals.replica(north).vector[hospitals.replica(north).chain]
+    name = lab.do(lambda now: lab.engine.ask(now, hospitals.context, north.identity.member, request))
+    world.partition([lab], [n for n in hospitals.nodes if n is not lab])
+    world.run(1_000)
+    world.heal()
+    world.until(lambda: name in lab.engine.asking.answers)
+    answered = lab.engine.asking.take_answer(name)
+    assert answered.receipt.decision.answer is Answer.PERMIT
+    for _ in range(3):
+        frame = frames.encode(FrameKind.ASK, hospitals.context, name, "decide", encode_request(request))
+        north.perform(north.engine.frame_received(world.now, lab.device, frame))
+    assert hospitals.replica(north).vector[hospitals.replica(north).chain] == before + 1
 
 
 def test_only_the_parties_hold_the_ciphertext_of_an_access(hospitals: Hospitals) -> None:
