@@ -14,6 +14,7 @@ import trio
 
 from medsync_node.demo.children import CLI, ONE_PROCESS, Child, ChildFailed, child, start_lasting
 from medsync_node.home import write_private
+from medsync_protocol.errors import MedSyncError
 
 START_SECONDS: Final = 60.0  # for a chain to say ready on a busy machine
 POLL: Final = "0.2"  # seconds between the bridge's looks at a chain on this machine
@@ -154,3 +155,42 @@ async def open_bridge(chain: Chain, directory: Path, hear: Callable[[str], None]
         bridge = Bridge(chain, home, one)
         heard.append(bridge)
         yield bridge
+
+
+class Anchoring:
+    """What goes on beside the story: deploy the contract, open the context there, let the bridge follow its node."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._founded, self._ended = trio.Event(), trio.Event()
+        self._context, self._node = "", Path()
+        self._deployed: dict[str, Any] = {}
+        self._problem: MedSyncError | OSError | trio.BrokenResourceError | None = None
+
+    def begin(self, context: str, node: Path) -> None:
+        """The context is founded, by the node of this home."""
+        self._context, self._node = context, node
+        self._founded.set()
+
+    async def run(self) -> None:
+        """To its end; what goes wrong is told to who asks for the end."""
+        try:
+            self._deployed = await self._bridge.deploy()
+            await self._founded.wait()
+            registered = await self._bridge.register(self._context, self._node)
+            self._deployed["registered"] = registered["transaction"]
+            await self._bridge.follow(self._node)
+        except (MedSyncError, OSError, trio.BrokenResourceError) as error:
+            self._problem = error
+        self._ended.set()
+
+    async def done(self, seconds: float) -> dict[str, Any]:
+        """What was deployed, once the context is open. Raises ChildFailed."""
+        with trio.move_on_after(seconds):
+            await self._ended.wait()
+        if self._problem is not None or not self._ended.is_set():
+            problem = self._problem or f"not done in {seconds:.0f} s"
+            raise ChildFailed(
+                f"the context was not opened on the contract: {problem}", advice="run the demo again"
+            )
+        return self._deployed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -13,6 +14,7 @@ from medsync_node.demo.forgeries import Forger
 from medsync_node.demo.world import FOUNDER, SECOND, Stuck, World
 from medsync_protocol import calldata
 from medsync_protocol.certificate import Accepted
+from medsync_protocol.checkpoints import Checkpoints
 from medsync_protocol.log import verify_append
 from medsync_protocol.refusal import AnchorRefusal
 
@@ -34,17 +36,7 @@ async def tell(world: World, chapter: Chapter) -> None:
 
 
 async def _anchored(world: World, chapter: Chapter) -> None:
-    def there() -> bool:
-        return world.replica(FOUNDER) is not None and (
-            "anchor_problem" in world.facts
-            or world[FOUNDER].node.engine.checkpoints(world.context).anchoring is not None
-        )
-
-    with trio.move_on_after(ANCHOR_SECONDS):
-        await world.until(FOUNDER, there, "the contract to be registered", ANCHOR_SECONDS)
-    problem = world.facts.get("anchor_problem")
-    if problem is not None:
-        raise problem
+    deployed = await world.anchoring.done(ANCHOR_SECONDS)
     writers = [*world.hospitals]
     await world.everywhere(writers, lambda name: world[name].node.engine.checkpoints(world.context).anchoring is not None, "the address")  # fmt: skip
     info = await world[SECOND].client.chain(world.facts["context"])
@@ -52,7 +44,7 @@ async def _anchored(world: World, chapter: Chapter) -> None:
     world.facts.update(
         address=info.address, contract=int(info.contract or "0", 16), chain_context=int(info.context, 16)
     )
-    chapter.show(address=info.address, chain=world.chain.url, deployed=world.facts.get("deployed"))
+    chapter.show(address=info.address, chain=world.chain.url, deployed=deployed)
 
 
 async def _one_more(world: World, chapter: Chapter, which: str) -> Accepted:
@@ -69,11 +61,9 @@ async def _one_more(world: World, chapter: Chapter, which: str) -> Accepted:
     while not covered() and trio.current_time() < deadline:
         if checkpoints.certified() is None:
             await founder.client.propose(world.facts["context"])
-        before = checkpoints.accepted
+        beyond = partial(_beyond, checkpoints, checkpoints.accepted)
         with trio.move_on_after(PROPOSE_AGAIN_SECONDS):
-            await world.until(
-                FOUNDER, lambda before=before: checkpoints.accepted > before, "it to be accepted"
-            )  # type: ignore[misc]
+            await world.until(FOUNDER, beyond, "it to be accepted")
     if not covered():
         held = f"signed {checkpoints.signed}, accepted {checkpoints.accepted}, posted {sorted(world.bridge.posted)}"
         said = "; ".join(world.bridge.child.last_words[-2:])
@@ -83,6 +73,10 @@ async def _one_more(world: World, chapter: Chapter, which: str) -> Accepted:
     accepted = checkpoints.acceptance.history[checkpoints.accepted]
     await _look(world, chapter, which, accepted)
     return accepted
+
+
+def _beyond(checkpoints: Checkpoints, k: int) -> bool:
+    return checkpoints.accepted > k
 
 
 async def _look(world: World, chapter: Chapter, which: str, accepted: Accepted) -> None:

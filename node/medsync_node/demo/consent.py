@@ -6,8 +6,6 @@ import json
 from importlib.resources import files
 from typing import Any, Final
 
-import trio
-
 from medsync_client.consents import DirectiveText, Grant, Recorded, SignedDocument, WireActor, WireRule
 from medsync_client.contexts import Admission, ContextCreate
 from medsync_client.documents import Signing, signed_directive
@@ -18,7 +16,7 @@ from medsync_node.demo.world import AUDITOR, CONTEXT_NAME, FOUNDER, LAB, SECOND,
 from medsync_node.fhir import directive_text
 from medsync_node.fhir.consent import by_reference
 from medsync_protocol.directive import Basis
-from medsync_protocol.errors import MedSyncError, Refused
+from medsync_protocol.errors import Refused
 from medsync_protocol.ids import ContextId, Instant, SubjectRef
 
 COMPUTED: Final = frozenset({"r4/notOrg", "r4/smartonfhir", "r5/notOrg", "r5/pkb", "r5/basic"})
@@ -64,19 +62,7 @@ async def _found_context(world: World, chapter: Chapter) -> None:
     roots = {name: world.replica(name).membership.root() for name in names}
     chapter.check("membership_roots_are_equal", len(set(roots.values())) == 1)
     chapter.show(context=made.id, membership_root=roots[FOUNDER], voters=voters)
-    world.nursery.start_soon(_anchor, world)
-
-
-async def _anchor(world: World) -> None:
-    """While the story goes on: deploy the contract, open the context there, and let the bridge follow."""
-    bridge, home = world.bridge, world[FOUNDER].home
-    try:
-        world.facts["deployed"] = await bridge.deploy()
-        world.facts["registered"] = await bridge.register(world.facts["context"], home)
-        await bridge.follow(home)
-    except (MedSyncError, ClientError, OSError, trio.BrokenResourceError) as error:
-        # told where the story needs it: here nobody would hear
-        world.facts["anchor_problem"] = error
+    world.anchoring.begin(made.id, world[FOUNDER].home)
 
 
 async def _enrol(world: World, chapter: Chapter) -> None:

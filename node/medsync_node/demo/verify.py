@@ -6,11 +6,14 @@ import json
 
 from medsync_node.demo.chapter import Chapter
 from medsync_node.demo.children import run_once
-from medsync_node.demo.world import AUDITOR, World
+from medsync_node.demo.world import AUDITOR, FOUNDER, World
 
 
 async def tell(world: World, chapter: Chapter) -> None:
     """See the module."""
+    await world.until(
+        AUDITOR, lambda: _accepted(world, AUDITOR) == _accepted(world, FOUNDER), "all checkpoints"
+    )
     export = world.directory / "export.ndjson"
     lines = []
     async with world[AUDITOR].client.export(world.facts["context"]) as stream:
@@ -34,6 +37,10 @@ async def tell(world: World, chapter: Chapter) -> None:
     if world.options.keep is None:
         export.unlink()
         spoilt.unlink()
+
+
+def _accepted(world: World, name: str) -> int:
+    return world[name].node.engine.checkpoints(world.context).accepted
 
 
 def _spoil(lines: list[str]) -> list[str]:

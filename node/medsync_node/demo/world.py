@@ -6,6 +6,7 @@ looked at. What is done in which order is the steps'.
 
 from __future__ import annotations
 
+import importlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,7 +20,7 @@ import trio
 from medsync_client import Client
 from medsync_node import config, key_file, logs
 from medsync_node.daemon import Daemon, open_daemon
-from medsync_node.demo.chain import Bridge, Chain, open_bridge, open_chain
+from medsync_node.demo.chain import Anchoring, Bridge, Chain, open_bridge, open_chain
 from medsync_node.home import Home, write_private
 from medsync_node.node import Node
 from medsync_node.patient_key import PatientKey
@@ -85,7 +86,7 @@ class World:
     places: Mapping[str, Place]
     chain: Chain
     bridge: Bridge
-    nursery: trio.Nursery
+    anchoring: Anchoring
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Place:
@@ -143,12 +144,17 @@ async def open_world(
     logs.configure("error", "text")
     async with AsyncExitStack() as stack:
         progress("starting an embedded Starknet, the bridge and the nodes …")
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        stack.callback(nursery.cancel_scope.cancel)
+        nursery.start_soon(trio.to_thread.run_sync, _load_libp2p)
         chain = await stack.enter_async_context(
             open_chain(directory, options.seed, lasting=lasting, hear=lambda text: None)
         )
         bridge = await stack.enter_async_context(open_bridge(chain, directory, lambda text: None))
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        stack.callback(nursery.cancel_scope.cancel)
+        anchoring = Anchoring(bridge)
+        work = await stack.enter_async_context(trio.open_nursery())
+        stack.callback(work.cancel_scope.cancel)
+        work.start_soon(anchoring.run)
         passphrase = secrets.token_urlsafe(24)
         write_private(directory / "passphrase", passphrase.encode())
         places = {}
@@ -158,7 +164,12 @@ async def open_world(
             client = await stack.enter_async_context(Client(daemon.address))
             places[name] = Place(name, daemon, client)
             progress(f"{name} listens on {', '.join(daemon.node.transport.addresses)}")
-        yield World(options, directory, places, chain, bridge, nursery)
+        yield World(options, directory, places, chain, bridge, anchoring)
+
+
+def _load_libp2p() -> None:
+    """Seconds of processor time: spent while the chain starts."""
+    importlib.import_module("medsync_node.transport.libp2p_transport")
 
 
 def _make_home(
