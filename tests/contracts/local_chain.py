@@ -11,7 +11,7 @@ import httpx
 
 from medsync_chain.chain import Chain
 from medsync_chain.classes import SierraClass
-from medsync_chain.compiling import Compilations, own_folder
+from medsync_chain.compiling import Compilations, load_class, own_folder
 from medsync_chain.genesis import DEPLOYER, Genesis
 from medsync_chain.keccak import selector
 from medsync_chain.rpc.dispatch import answer
@@ -21,7 +21,7 @@ from medsync_chain.store import Store
 from medsync_chain.transactions import Bound, Bounds, Declare, Invoke
 from medsync_protocol.poseidon import short_string
 from medsync_protocol.stark import sign
-from tests.contracts.stage import COMPILED, Answer, Reverted, compiled
+from tests.contracts.stage import COMPILED, Answer, Event, Reverted, compiled
 
 CHAIN_ID = short_string("MEDSYNC_LOCAL")
 VIEWS = frozenset(
@@ -41,7 +41,8 @@ class LocalChain:
         self.time = time
         genesis = Genesis(chain_id=CHAIN_ID, seed=0, accounts=1, timestamp=time - 60)
         self.chain = Chain(Store(None), genesis, lambda: self.time, Compilations([own_folder(), COMPILED]))
-        self.account = genesis.predeployed(self.chain.account_class)[0]
+        account_class = load_class(own_folder(), "account").class_hash
+        self.account = genesis.predeployed(account_class)[0]
         self._methods = methods_of(self.chain, Outage(), knobs=False)
 
     def deploy(self, name: str, calldata: Sequence[int] = ()) -> int:
@@ -68,27 +69,34 @@ class LocalChain:
             found = self.ask("starknet_call", {"request": request, "block_id": "latest"})
             return Answer([int(felt, 16) for felt in found["result"]], [], 0, 0, 0, {})
         packed = (1, address, selector(function), len(calldata), *calldata)
-        self._add(
+        receipt = self._add(
             lambda signature: Invoke(
                 sender_address=self.account.address, calldata=packed, **self._common(signature)
             )
         )
         events = [
-            event for event in self.chain.latest.included[-1].receipt.events if event.address == address
-        ]
+            Event(
+                address=address, keys=_felts(event["keys"]), data=_felts(event["data"]), order=order
+            )
+            for order, event in enumerate(receipt["events"])
+            if int(event["from_address"], 16) == address
+        ]  # fmt: skip
         return Answer([1], events, 0, 0, 0, {})
 
     def _common(self, signature: tuple[int, ...]) -> dict[str, Any]:
-        nonce = self.chain.pending.state.nonce(self.account.address)
+        place = {"block_id": "latest", "contract_address": hex(self.account.address)}
+        nonce = int(self.ask("starknet_getNonce", place)["result"], 16)
         return {"chain_id": CHAIN_ID, "nonce": nonce, "signature": signature, "bounds": BOUNDS}
 
-    def _add(self, make: Callable[[tuple[int, ...]], Any], sierra: SierraClass | None = None) -> None:
+    def _add(self, make: Callable[[tuple[int, ...]], Any], sierra: SierraClass | None = None) -> Any:
+        """Signs and sends; the receipt. Raises Reverted."""
         self.chain.set_time(self.time)
-        unsigned = make(())
-        self.chain.add(make(sign(unsigned.hash, self.account.private_key)), sierra)
-        reverted = self.chain.latest.included[-1].receipt.reverted
-        if reverted is not None:
-            raise Reverted([], reverted)
+        name = make(()).hash
+        self.chain.add(make(sign(name, self.account.private_key)), sierra)
+        receipt = self.ask("starknet_getTransactionReceipt", {"transaction_hash": hex(name)})["result"]
+        if receipt["execution_status"] == "REVERTED":
+            raise Reverted([], receipt["revert_reason"])
+        return receipt
 
     def ask(self, method: str, params: Any) -> Any:
         """One JSON-RPC request's whole answer."""
@@ -110,3 +118,7 @@ class LocalChain:
             return httpx.Response(200, json=found)
 
         return httpx.MockTransport(handle)
+
+
+def _felts(values: list[str]) -> tuple[int, ...]:
+    return tuple(int(value, 16) for value in values)

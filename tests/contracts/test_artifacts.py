@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
-import platform
-import subprocess
-import sys
 from importlib import resources
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from starknet_py.common import create_sierra_compiled_contract
@@ -18,8 +12,8 @@ from starknet_py.hash.selector import get_selector_from_name
 from starknet_py.hash.sierra_class_hash import compute_sierra_class_hash
 
 from medsync_protocol import anchor_abi
+from tests.contracts.compiler import CACHE, ROOT, compiler
 
-ROOT = Path(__file__).parents[2]
 COMPILED = ROOT / "contracts" / "compiled"
 SHIPPED = {
     "medsync_bridge": ["anchor"],
@@ -27,28 +21,9 @@ SHIPPED = {
 }
 
 
-def script() -> ModuleType:
-    """scripts/compile-contracts as a module."""
-    loader = importlib.machinery.SourceFileLoader(
-        "compile_contracts", str(ROOT / "scripts" / "compile-contracts")
-    )
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[loader.name] = module
-    loader.exec_module(module)
-    return module
-
-
 def test_the_sources_compile_to_the_committed_bytes() -> None:
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        pytest.skip(reason="the Cairo compiler's binaries are for Linux x86-64")
-    compile_contracts, cache = script(), ROOT / ".cache" / "cairo"
-    try:
-        compile_contracts.toolchain(cache)
-    except subprocess.CalledProcessError:
-        pytest.skip(reason="the Cairo compiler is not here yet and no package registry is in reach")
-    built = compile_contracts.build(cache)
+    compile_contracts, _ = compiler()
+    built = compile_contracts.build(CACHE)
     assert {path for path, data in built.items() if (ROOT / path).read_bytes() != data} == set()
     assert {path.name for path in COMPILED.iterdir()} == {
         path.name for path in built if path.parent == Path("contracts/compiled")
