@@ -52,12 +52,12 @@ def chain_of(kind: str) -> Iterator[LiveChain]:
     elif kind == "rpc":
         missing = [name for name in (RPC, ACCOUNT, KEY) if not os.environ.get(name)]
         if missing:
-            pytest.skip(f"no chain of yours to test on: {', '.join(missing)} not set")
+            pytest.skip(reason=f"no chain of yours to test on: {', '.join(missing)} not set")
         account = (int(os.environ[ACCOUNT], 16), int(os.environ[KEY], 16))
         yield LiveChain(url=os.environ[RPC], accounts=(account,))
     else:
         if shutil.which(DEVNET) is None:
-            pytest.skip(f"{DEVNET} is not on PATH")
+            pytest.skip(reason=f"{DEVNET} is not on PATH")
         with devnet() as chain:
             yield chain
 
