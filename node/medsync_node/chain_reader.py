@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx
 
 from medsync_protocol.address import ChainAddress, chain_name
-from medsync_protocol.anchor_abi import ENTRY_POINTS
+from medsync_protocol.anchor_abi import CLASS_HASH, ENTRY_POINTS
 from medsync_protocol.errors import OperatorError
 from medsync_protocol.poseidon import FIELD_PRIME
 
@@ -34,13 +34,28 @@ class ChainUnreachable(OperatorError):
         )
 
 
-class WrongChain(OperatorError):
+class WrongAnchor(OperatorError):
+    """What the RPC shows at a context's address is not what the context was registered with."""
+
+
+class WrongChain(WrongAnchor):
     """The RPC serves another chain than the context is anchored on."""
 
     def __init__(self, expected: int, found: int) -> None:
         super().__init__(
             f"the Starknet node serves chain {chain_name(found)}, the context is anchored on {chain_name(expected)}",
             advice="set chain.rpc in config.toml to a node of that chain",
+        )
+
+
+class WrongClass(WrongAnchor):
+    """The contract's code is not the released anchor's: it may answer anything."""
+
+    def __init__(self, contract: int, found: int) -> None:
+        what = f"is of class {found:#x}, not of the released one" if found else "does not exist on this chain"
+        super().__init__(
+            f"the contract {contract:#066x} {what}",
+            advice="believe nothing about its checkpoints; compare `medsync context show` with another member's",
         )
 
 
@@ -67,28 +82,46 @@ class ChainReader:
     def __init__(self, url: str, http: httpx.AsyncClient, depth: int) -> None:
         self._url, self._http, self._depth = url, http, depth
         self._asked = 0
+        self._looked: dict[ChainAddress, str] = {}
 
-    async def check_chain(self, address: ChainAddress) -> None:
-        """Raises WrongChain unless the node serves the chain of this address."""
+    async def check_anchor(self, address: ChainAddress) -> None:
+        """Raises WrongChain, and WrongClass unless the released contract stands at this address."""
         found = _felt(await self._ask("starknet_chainId", []))
         if found != address.chain_id:
             raise WrongChain(address.chain_id, found)
+        class_hash = await self._class_hash(address.contract)
+        if class_hash != CLASS_HASH:
+            raise WrongClass(address.contract, class_hash)
 
     async def observe(self, address: ChainAddress, accepted: int, settled: int) -> list[Observation]:
-        """What is new beyond the `settled` k: (accepted ones again, in case their block vanished, and later ones)."""
+        """What is new beyond the `settled` k: (accepted ones again, in case their block vanished, and later ones).
+
+        While the newest block stays the same and holds just what is accepted, accepted ones are not read again.
+        """
+        newest = await self._ask("starknet_blockHashAndNumber", [])
+        if not isinstance(newest, dict) or type(newest.get("block_number")) is not int:
+            raise ChainUnreachable("a block without a number")
+        number, block = newest["block_number"], str(newest.get("block_hash"))
         head = await self._head(address, LATEST)
-        final = await self._final_head(address, head)
+        final = await self._final_head(address, head, number)
+        last = max(head, accepted)
+        if head == accepted and self._looked.get(address) == block:
+            last = min(final, head)
         seen = []
-        for k in range(settled + 1, max(head, accepted) + 1):
+        for k in range(settled + 1, last + 1):
             digest = await self._checkpoint(address, k) if k <= head else 0
             seen.append(Observation(k=k, digest=digest, settled=bool(digest) and k <= final))
+        self._looked[address] = block
         return seen
 
-    async def _final_head(self, address: ChainAddress, head: int) -> int:
+    def forget(self) -> None:
+        """What was observed could not be kept: read all of it again next time."""
+        self._looked.clear()
+
+    async def _final_head(self, address: ChainAddress, head: int, number: int) -> int:
         """The newest k that is chain-final: on L1, or `depth` blocks deep; 0 when none is."""
         if self._depth == 0:
             return head
-        number = int(await self._ask("starknet_blockNumber", []))
         deep = 0
         if number >= self._depth:
             deep = await self._head(address, {"block_number": number - self._depth})
@@ -102,6 +135,14 @@ class ChainReader:
                 return 0
             raise ChainUnreachable(str(error)) from error
         return k
+
+    async def _class_hash(self, contract: int) -> int:
+        try:
+            return _felt(await self._ask("starknet_getClassHashAt", [LATEST, hex(contract)]))
+        except RpcError as error:
+            if error.code == _CONTRACT_NOT_FOUND:
+                return 0
+            raise ChainUnreachable(str(error)) from error
 
     async def _checkpoint(self, address: ChainAddress, k: int) -> int:
         try:

@@ -12,7 +12,7 @@ import httpx
 import structlog
 import trio
 
-from medsync_node.chain_reader import ChainReader, ChainUnreachable, Observation, RpcError, WrongChain
+from medsync_node.chain_reader import ChainReader, ChainUnreachable, Observation, RpcError, WrongAnchor
 from medsync_node.driver import Driver
 from medsync_protocol.effects import Effect
 from medsync_protocol.errors import DiskFull
@@ -32,7 +32,7 @@ class Finality:
         self.rpc, self._depth = rpc, depth
         self.read_at: int | None = None
         """When the chain last answered, in ms."""
-        self.trouble: ChainUnreachable | WrongChain | None = None
+        self.trouble: ChainUnreachable | WrongAnchor | None = None
         """Why it doesn't, if it doesn't."""
         self._checked: set[ContextId] = set()
 
@@ -44,23 +44,32 @@ class Finality:
                 await trio.sleep(LOOK_SECONDS if await self._look(reader) else BACK_OFF_SECONDS)
 
     async def _look(self, reader: ChainReader) -> bool:
+        wrong: WrongAnchor | None = None
         try:
             for context in list(self._driver.engine.replicas):
-                await self._look_at(reader, context)
-        except (ChainUnreachable, WrongChain) as error:
+                try:
+                    await self._look_at(reader, context)
+                except WrongAnchor as error:
+                    wrong = error  # this context's, and no other's
+        except ChainUnreachable as error:
             self._say(error)
             return False
         except RpcError as error:
             self._say(ChainUnreachable(str(error)))
             return False
         except DiskFull:
+            reader.forget()
             return False
+        if wrong is not None:
+            self._say(wrong)
+            self.read_at = self._driver.now()
+            return True
         if self.trouble is not None:
             log.info("the Starknet node answers again")
         self.trouble, self.read_at = None, self._driver.now()
         return True
 
-    def _say(self, error: ChainUnreachable | WrongChain) -> None:
+    def _say(self, error: ChainUnreachable | WrongAnchor) -> None:
         if str(error) != str(self.trouble):
             log.warning(str(error), advice=error.advice)
         self.trouble = error
@@ -71,7 +80,7 @@ class Finality:
         if address is None:
             return
         if context not in self._checked:
-            await reader.check_chain(address)
+            await reader.check_anchor(address)
             self._checked.add(context)
         for seen in await reader.observe(address, checkpoints.accepted, checkpoints.settled):
             await self._driver.perform(partial(self._observe, context, seen))
