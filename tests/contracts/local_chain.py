@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 import httpx
@@ -43,6 +44,7 @@ class LocalChain:
         self.chain = Chain(Store(None), genesis, lambda: self.time, Compilations([own_folder(), COMPILED]))
         account_class = load_class(own_folder(), "account").class_hash
         self.account = genesis.predeployed(account_class)[0]
+        self._lock = Lock()
         self._methods = methods_of(self.chain, Outage(), knobs=False)
 
     def deploy(self, name: str, calldata: Sequence[int] = ()) -> int:
@@ -101,7 +103,8 @@ class LocalChain:
     def ask(self, method: str, params: Any) -> Any:
         """One JSON-RPC request's whole answer."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-        return json.loads(answer(self._methods, body) or b"null")
+        with self._lock:  # readers ask from several threads; the chain wants one at a time
+            return json.loads(answer(self._methods, body) or b"null")
 
     def http(self, lie: Lie | None = None) -> httpx.Client:
         """A client whose every URL is this chain, which may lie."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -59,8 +60,9 @@ def test_an_auditor_types_one_line(
     story: tuple[Anchored, Records], url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     anchored, records = story
-    export = tmp_path / "export.ndjson"
-    export.write_text("".join(text(records.lines())))
+    export = tmp_path / "export.ndjson.gz"
+    with gzip.open(export, "wt") as file:
+        file.writelines(text(records.lines()))
     address = str(address_of(anchored))
     assert run(["verify", "--rpc", url, "--rpc", url, address, "--export", str(export), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -84,6 +86,16 @@ def test_what_does_not_hold_is_exit_code_1(
     printed = capsys.readouterr().out
     assert "FAILED cuts" in printed
     assert "holds  signatures" in printed
+
+
+def test_a_damaged_file_is_told(
+    story: tuple[Anchored, Records], url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    anchored, records = story
+    export = tmp_path / "export.ndjson.gz"
+    export.write_bytes(gzip.compress("".join(text(records.lines())).encode())[:-40])
+    assert run(["verify", "--rpc", url, str(address_of(anchored)), "--export", str(export)]) == 1
+    assert "can't be read to its end" in capsys.readouterr().out
 
 
 def test_a_node_that_is_not_there_is_exit_code_4(

@@ -31,7 +31,10 @@ def verify(
         list[str], typer.Option(metavar="URL", help="A Starknet JSON-RPC node; give two to compare them.")
     ],
     export: Annotated[
-        Path | None, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="From `audit export`.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="From `audit export`; .gz is read too."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -42,12 +45,11 @@ def verify(
     import httpx
 
     from medsync_node.verify.audit import audit
+    from medsync_node.verify.export_format import lines_of, open_export
     from medsync_protocol.address import parse_address
 
     with ExitStack() as stack:
-        lines = (
-            None if export is None else stack.enter_context(export.open(encoding="utf-8", errors="replace"))
-        )
+        lines = None if export is None else lines_of(stack.enter_context(open_export(export)))
         http = stack.enter_context(httpx.Client())
         found = audit(parse_address(address), rpc, http, lines, progress)
     show(_fields(address, rpc, found), _lines(found), as_json=as_json)

@@ -14,10 +14,14 @@ of which `head` is the last. `verdicts` has the operations that this cut adds an
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TextIO
 
 from medsync_protocol.errors import Malformed
 from medsync_protocol.ids import ChainId, ContextId, NetworkId, OpId
@@ -81,6 +85,21 @@ def decode_line(text: str) -> Line:
     if "medsync" in document:
         return _header(document)
     return _checkpoint(document) if "k" in document else _operation(document)
+
+
+def open_export(path: Path) -> TextIO:
+    """The file's text, unpacked when its name ends in .gz. Bytes that are no UTF-8 make their line malformed."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8", errors="replace")
+    return path.open(encoding="utf-8", errors="replace")
+
+
+def lines_of(file: TextIO) -> Iterator[str]:
+    """The lines, never more than MAX_LINE of one in memory. Raises Malformed when the file is damaged."""
+    try:
+        yield from iter(partial(file.readline, MAX_LINE + 2), "")
+    except (OSError, EOFError, zlib.error) as error:
+        raise Malformed(f"the file can't be read to its end: {error}") from error
 
 
 def read_export(lines: Iterable[str]) -> Iterator[Line]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from typing import Final, TypeVar
 
 from medsync_node.verify.chain_events import Executed, Opened, Posted, Told, read_events
 from medsync_node.verify.rpc import Rpc
@@ -11,6 +13,10 @@ from medsync_protocol import calldata
 from medsync_protocol.address import ChainAddress
 from medsync_protocol.anchor_abi import ENTRY_POINTS, EVENTS
 from medsync_protocol.errors import Malformed
+
+CONNECTIONS: Final = 8  # questions under way at once: most of an audit's time is waiting for a public node
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,16 +54,25 @@ def gather(rpc: Rpc, address: ChainAddress, block: int, progress: Callable[[str]
             )
         return answer
 
+    def digest_at(k: int) -> int:
+        return ask("checkpoint", calldata.checkpoint(context, k), 1)[0]
+
     k, digest = ask("head", calldata.head(context), 2)
     verifier, delay = ask("settings", [context], 2)
     return ChainFacts(
         chain_id=chain_id, class_hash=class_hash, block=block, block_hash=rpc.block(block).hash,
         told=tuple(told),
-        calldata={transaction: rpc.calldata(transaction) for transaction in {one.transaction for one in shown}},
-        times={number: rpc.block(number).time for number in {one.block for one in told}},
-        head=(k, digest), settings=(verifier, delay),
-        digests={number: ask("checkpoint", calldata.checkpoint(context, number), 1)[0] for number in ks},
+        calldata=_each(rpc.calldata, {one.transaction for one in shown}),
+        times=_each(lambda number: rpc.block(number).time, {one.block for one in told}),
+        head=(k, digest), settings=(verifier, delay), digests=_each(digest_at, ks),
     )  # fmt: skip
+
+
+def _each(question: Callable[[Key], Value], keys: Iterable[Key]) -> dict[Key, Value]:
+    """The answer for each key, several asked at a time. The first error ends it."""
+    listed = list(keys)
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return dict(zip(listed, pool.map(question, listed), strict=True))
 
 
 def differences(one: ChainFacts, other: ChainFacts) -> list[str]:

@@ -6,6 +6,7 @@ Source of the methods: Starknet's JSON-RPC specification, version 0.8 to 0.10.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ from medsync_protocol.errors import Malformed
 from medsync_protocol.poseidon import FIELD_PRIME
 
 TIMEOUT: Final = 30.0  # seconds for one answer: public nodes take several for a page of events
+MAX_ANSWER: Final = 64 << 20  # bytes of one answer; a page of the largest events has 5 MB
 PAGE: Final = 500  # events asked for at a time; nodes allow 1,000 or so
 MAX_PAGES: Final = 20_000  # a node that never stops paging is broken
 MAX_FELTS: Final = 100_000  # in one list; calldata has at most 5,000
@@ -51,12 +53,11 @@ class RawEvent:
 
 
 class Rpc:
-    """One node. All views are of the state after the block that the caller names."""
+    """One node; may be asked from several threads. All views are of the state after the block that the caller names."""
 
     def __init__(self, url: str, http: httpx.Client) -> None:
         self.url = url
         self._http = http
-        self._asked = 0
 
     def chain_id(self) -> int:
         """The chain the node says it follows."""
@@ -126,17 +127,21 @@ class Rpc:
         )  # fmt: skip
 
     def _ask(self, method: str, params: Mapping[str, Any]) -> Any:
-        self._asked += 1
-        body = {"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params}
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         try:
-            response = self._http.post(self.url, json=body, timeout=TIMEOUT)
-            answer = self._object(response.json())
+            with self._http.stream("POST", self.url, json=body, timeout=TIMEOUT) as response:
+                data = bytearray()
+                for chunk in response.iter_bytes():
+                    data += chunk
+                    if len(data) > MAX_ANSWER:
+                        raise self._nonsense("an answer without end")
+            answer = self._object(json.loads(bytes(data)))
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise Unreachable(
                 f"no answer from the Starknet node at {self.url}: {type(error).__name__}", code="rpc_unreachable",
                 advice="check the address and that the node is up; `--rpc` takes any Starknet JSON-RPC node",
             ) from error  # fmt: skip
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._nonsense(f"HTTP status {response.status_code} and no JSON") from error
         if "error" in answer:
             refusal = self._object(answer["error"])
