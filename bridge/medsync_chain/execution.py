@@ -6,6 +6,7 @@ Starknet: a broken class, a missing contract, a limit.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,7 +19,7 @@ from medsync_chain.keccak import selector
 from medsync_chain.state import State
 from medsync_chain.vm.casm import CasmClass, EntryPointType
 from medsync_chain.vm.errors import VmError
-from medsync_chain.vm.machine import Machine, Outcome
+from medsync_chain.vm.machine import MAX_CELLS, Machine, Outcome
 
 __all__ = ["BlockInfo", "Call", "CallInfo", "CallType", "Context", "Event", "Failure", "Message", "TxInfo"]
 
@@ -157,8 +158,11 @@ class Context:
     events: int = 0
     messages: int = 0
     steps: int = 0
+    builtins: Counter[str] = field(default_factory=Counter)  # instances used, by name
+    work: int = 0  # steps, and in steps: builtins, copied felts
     runs: int = 0
     depth: int = 0
+    _machines: list[Machine] = field(default_factory=list)  # of the calls under way
     frames: list[tuple[int, int, int]] = field(default_factory=list)  # of the call under way, or that broke
 
     @property
@@ -214,10 +218,16 @@ class Context:
         if entry is None or gas < costs.ENTRY_POINT_BUDGET:
             info.failed, info.result = True, [ENTRYPOINT_NOT_FOUND if entry is None else OUT_OF_GAS]
             return info
-        outcome = self._machine(info, contract_class.casm).run(
-            entry, call.calldata, gas - costs.ENTRY_POINT_BUDGET
-        )
-        self.steps += outcome.steps
+        machine = self._machine(info, contract_class.casm)
+        self._machines.append(machine)
+        try:
+            outcome = machine.run(entry, call.calldata, gas - costs.ENTRY_POINT_BUDGET)
+        finally:
+            self._machines.pop()
+            self.steps += machine.steps
+            self.work += machine.spent + len(call.calldata)
+        self.builtins.update(outcome.builtins)
+        self.work += len(outcome.data)  # what calls hand on must be copied
         info.failed, info.result = outcome.panicked, outcome.data
         if contract_class.sierra.charged_by_gas:
             info.gas = gas - outcome.gas_left
@@ -230,8 +240,14 @@ class Context:
 
         self.runs += 1
         entropy = self.tx.hash.to_bytes(32, "big") + self.runs.to_bytes(4, "big")
-        left = self.max_steps - self.steps
-        return Machine(casm, system_call=Syscalls(self, info).handle, entropy=entropy, max_steps=left)
+        held = sum(len(machine.memory.cells) for machine in self._machines)
+        return Machine(
+            casm,
+            system_call=Syscalls(self, info).handle,
+            entropy=entropy,
+            max_steps=max(self.max_steps - self.work, 0),
+            max_cells=MAX_CELLS - held,
+        )
 
     def _class_hash(self, call: Call) -> int:
         if call.class_hash is not None:

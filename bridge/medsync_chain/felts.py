@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from medsync_chain.vm.field import FIELD_PRIME
 
 __all__ = ["describe", "from_hex", "short", "short_text", "to_hex"]
 
+_HEX = re.compile(r"0[xX][0-9a-fA-F]{1,64}")
 _MAX_SHORT = 31  # characters of a short string
 _BYTE_ARRAY = 0x46A6158A16A947E5916B2A2CA68501A45E93D7110E81AA2D6438B1C57C879A3  # how a string panic begins
 _WORD_BYTES = 31
@@ -21,9 +23,9 @@ def to_hex(value: int) -> str:
 
 def from_hex(text: str, limit: int = FIELD_PRIME) -> int:
     """A number below the limit, from its JSON-RPC form. Raises ValueError."""
-    if not isinstance(text, str) or not text.startswith(("0x", "0X")) or len(text) > 66:
+    if not isinstance(text, str) or _HEX.fullmatch(text) is None:
         raise ValueError(f"not a hexadecimal number: {str(text)[:80]!r}")
-    value = int(text[2:] or "x", 16)
+    value = int(text, 16)
     if value >= limit:
         raise ValueError(f"too large: {text}")
     return value

@@ -13,7 +13,7 @@ from medsync_chain.vm.hints_state import HintState
 from medsync_chain.vm.instruction import Instruction, Opcode, Operand1, Result, decode
 from medsync_chain.vm.memory import BUILTINS, SEGMENT_BITS, Memory
 
-__all__ = ["BUILTIN_COSTS", "Machine", "Outcome"]
+__all__ = ["BUILTIN_COSTS", "MAX_CELLS", "Machine", "Outcome"]
 
 BUILTIN_COSTS = (
     4050,
@@ -26,6 +26,8 @@ BUILTIN_COSTS = (
 _PROGRAM, _END_PC, _END_FP, _FIRST_FREE = 1, 2 << SEGMENT_BITS, 3 << SEGMENT_BITS, 4
 _END = _END_PC - PROGRAM_BASE
 _ARENA_CELLS = 3
+_WATCH = 4_096  # steps between two looks at the limits
+MAX_CELLS = 4_000_000  # of one run; 150 bytes each
 _P = FIELD_PRIME
 
 SystemCall = Callable[["Machine", int], None]
@@ -43,11 +45,22 @@ class Outcome:
 
 
 class Machine:
-    """One run. `entropy` feeds RandomEcPoint: the same bytes, the same run."""
+    """One run. `entropy` feeds RandomEcPoint: the same bytes, the same run.
 
-    def __init__(self, casm: CasmClass, *, system_call: SystemCall, entropy: bytes, max_steps: int) -> None:
+    `max_steps` bounds steps and, in steps, the work of builtins; `max_cells` bounds memory.
+    """
+
+    def __init__(
+        self,
+        casm: CasmClass,
+        *,
+        system_call: SystemCall,
+        entropy: bytes,
+        max_steps: int,
+        max_cells: int = MAX_CELLS,
+    ) -> None:
         self.casm = casm
-        self.memory = Memory()
+        self.memory = Memory(max_steps)
         self.deduce = self.memory.deduce
         self.hint_state = HintState()
         self.entropy = entropy
@@ -55,8 +68,14 @@ class Machine:
         self.steps = 0
         self._system_call = system_call
         self._max_steps = max_steps
+        self._max_cells = max_cells
         self._segments = _FIRST_FREE
         self._boxed: int | None = None
+
+    @property
+    def spent(self) -> int:
+        """Steps so far, the work of builtins among them."""
+        return self.steps + self.memory.work
 
     def new_segment(self, values: Sequence[int] = ()) -> int:
         """The address of a new segment that starts with these values."""
@@ -126,9 +145,10 @@ class Machine:
 
     def _loop(self, pc: int, frame: int) -> int:
         """Runs until the outermost return; gives ap."""
-        blocks, cells, max_steps = self.casm.blocks, self.memory.cells, self._max_steps
+        blocks, cells = self.casm.blocks, self.memory.cells
         ap = fp = frame
         steps = 0
+        watch = self._watch(steps)
         try:
             while pc != _END:
                 block = blocks.get(pc)
@@ -136,11 +156,19 @@ class Machine:
                     block = blocks[pc] = translate(self.casm, pc)
                 pc, ap, fp, count = block(self, cells, ap, fp)
                 steps += count
-                if steps > max_steps:
-                    raise VmError(f"out of steps: more than {max_steps}")
+                if steps > watch:
+                    watch = self._watch(steps)
         finally:
             self.steps = steps + self.steps
         return ap
+
+    def _watch(self, steps: int) -> int:
+        """Looks whether the run is within its limits; gives the number of steps at which to look again."""
+        if steps + self.memory.work > self._max_steps:
+            raise VmError(f"out of steps: more than {self._max_steps}")
+        if len(self.memory.cells) > self._max_cells:
+            raise VmError(f"out of memory: more than {self._max_cells} cells")
+        return min(self._max_steps, steps + _WATCH)
 
     def step(self, pc: int, ap: int, fp: int) -> tuple[int, int, int]:
         """One assertion, finding whichever of its operands is unknown. Raises VmError when it can't."""

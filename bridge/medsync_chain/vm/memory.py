@@ -26,13 +26,15 @@ _EC_OP_BITS = 252
 class Builtin:
     """A builtin's instance: `cells` long, the first `inputs` of them given, the rest computed.
 
-    With `bits`, every cell must be an integer of that many bits instead.
+    With `bits`, every cell must be an integer of that many bits instead. `work` is about what computing one
+    instance takes, in steps of the machine (measured).
     """
 
     cells: int
     inputs: int
     compute: Callable[[Sequence[int]], Sequence[int]] | None = None
     bits: int | None = None
+    work: int = 1
 
 
 def _bitwise(cells: Sequence[int]) -> Sequence[int]:
@@ -53,24 +55,26 @@ def _ec_op(cells: Sequence[int]) -> Sequence[int]:
 
 
 BUILTINS: dict[str, Builtin] = {
-    "pedersen": Builtin(cells=3, inputs=2, compute=lambda cells: (pedersen(cells[0], cells[1]),)),
+    "pedersen": Builtin(cells=3, inputs=2, compute=lambda cells: (pedersen(cells[0], cells[1]),), work=250),
     "range_check": Builtin(cells=1, inputs=1, bits=128),
     "range_check96": Builtin(cells=1, inputs=1, bits=96),
     "bitwise": Builtin(cells=5, inputs=2, compute=_bitwise),
-    "ec_op": Builtin(cells=7, inputs=5, compute=_ec_op),
-    "poseidon": Builtin(cells=6, inputs=3, compute=lambda cells: hades_permutation(list(cells))),
+    "ec_op": Builtin(cells=7, inputs=5, compute=_ec_op, work=2_000),
+    "poseidon": Builtin(cells=6, inputs=3, compute=lambda cells: hades_permutation(list(cells)), work=60),
 }
 
 
 class Memory:
     """Cells by address. `cells` is a plain dictionary because translated code reads it millions of times."""
 
-    __slots__ = ("builtins", "cells", "code", "computed")
+    __slots__ = ("builtins", "cells", "code", "computed", "max_work", "work")
 
-    def __init__(self) -> None:
+    def __init__(self, max_work: int) -> None:
         self.cells: dict[int, int] = {}
         self.builtins: dict[int, Builtin] = {}  # by segment
         self.code: tuple[int, Sequence[int]] | None = None  # (segment, words), read as data now and then
+        self.work = 0  # of builtins so far
+        self.max_work = max_work
         self.computed: set[int] = set()  # bases of instances whose outputs were computed, not written
 
     def read(self, address: int) -> int:
@@ -128,6 +132,9 @@ class Memory:
 
     def _compute(self, builtin: Builtin, base: int) -> None:
         assert builtin.compute is not None
+        self.work += builtin.work
+        if self.work > self.max_work:
+            raise VmError("out of steps: the builtins are too much work")
         outputs = builtin.compute([self.read(base + index) for index in range(builtin.inputs)])
         for index, value in enumerate(outputs, start=builtin.inputs):
             if self.cells.setdefault(base + index, value) != value:
