@@ -23,6 +23,7 @@ from medsync_protocol.poseidon import short_string, short_text
 COMPILED = Path(__file__).parents[2] / "contracts" / "compiled"
 CHAIN_ID = short_string("MEDSYNC_TEST")
 CALLER = 0xCA11E4
+TX_HASH = 0x7A  # what an account must have signed
 GAS = 1_200_000_000  # Starknet's bound on the L2 gas of one transaction's execution
 
 __all__ = ["CHAIN_ID", "Answer", "Event", "Reverted", "Stage", "compiled"]
@@ -73,6 +74,8 @@ class Stage:
         self.state = State(_Nothing())
         self.calldata: list[int] = []  # everything that was ever sent, reverted or not
         self.events: list[Event] = []
+        self.signature: tuple[int, ...] = ()  # of the transaction that calls
+        self.version = 3
 
     @property
     def storage(self) -> dict[tuple[int, int], int]:
@@ -105,7 +108,13 @@ class Stage:
             state=self.state,
             class_of=self.classes.__getitem__,
             block=BlockInfo(number=1, timestamp=self.time, sequencer=0),
-            tx=TxInfo(version=3, sender=CALLER, hash=0x7A, chain_id=self.chain_id),
+            tx=TxInfo(
+                version=self.version,
+                sender=CALLER,
+                hash=TX_HASH,
+                chain_id=self.chain_id,
+                signature=self.signature,
+            ),
         )
         mark = self.state.mark()
         try:
