@@ -14,6 +14,7 @@ from medsync_node.api.finding import context_replicas
 from medsync_node.api.members import role_here
 from medsync_protocol.ids import NETWORK_CONTEXT, short
 from medsync_protocol.operation import PROTOCOL_VERSION
+from medsync_protocol.parking import Parked
 from medsync_protocol.statement import quorum
 
 if TYPE_CHECKING:
@@ -60,6 +61,13 @@ def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]
             f"this machine's clock is {max(offsets) // 1000} s off the members': decisions answer INDETERMINATE "
             "until it is set; check its NTP"
         )
+    for replica in node.engine.replicas.values():
+        early = sum(reason is Parked.FUTURE for _, _, reason in replica.parking.reasons())
+        if early:
+            yield (
+                f"{early} operations of {replica.name} wait because their time has not come: this machine's clock is "
+                "behind the members', or a member's is ahead; check NTP"
+            )
     yield from _chain_warnings(node)
     for replica in context_replicas(node):
         name, held = replica.name, node.engine.checkpoints(replica.context)

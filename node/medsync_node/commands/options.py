@@ -31,8 +31,11 @@ Replicated = Annotated[
 
 
 def home_of(given: Path | None) -> Path:
-    """The home to use, absolute."""
-    return (given or Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME)).expanduser().absolute()
+    """The home to use, absolute. Raises BadParameter where there is no current directory to start from."""
+    try:
+        return (given or Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME)).expanduser().absolute()
+    except FileNotFoundError as error:
+        raise typer.BadParameter("the current directory is gone: change to another") from error
 
 
 @contextmanager
