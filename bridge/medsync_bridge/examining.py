@@ -77,12 +77,12 @@ async def _examine(settings: Settings, node: Address) -> AsyncIterator[Finding]:
 def _journal(settings: Settings) -> Finding:
     try:
         with read_home(settings.home) as journal:
-            errands = [] if journal is None else journal.errands()
+            unfinished = [] if journal is None else journal.unfinished()
     except OperatorError as error:
         return _bad("journal", error)
-    stopped = [errand for errand in errands if errand.state is State.STOPPED]
+    stopped = [errand for errand in unfinished if errand.state is State.STOPPED]
     if not stopped:
-        return Finding(name="journal", found=f"{len(errands)} errands, none stopped")
+        return Finding(name="journal", found=f"{len(unfinished)} unfinished, none stopped")
     return Finding(
         name="journal", found=f"{stopped[0].name} stopped: {stopped[0].reason}", well=False,
         advice="find the cause, then `medsync bridge resume`",

@@ -80,6 +80,7 @@ class Follower:
 
         if not await self._attempt("node", ask):
             return
+        await self._attempt("names", partial(self._require_named, contexts))
         for context in contexts:
             if context.address is None or (self._only and not self._only & {context.id, context.name}):
                 continue
@@ -110,6 +111,14 @@ class Follower:
         if found != self._chain_id:
             raise WrongChain(chain_name(self._chain_id), chain_name(found))
 
+    async def _require_named(self, contexts: list[Context]) -> None:
+        unknown = self._only.difference(*({context.id, context.name} for context in contexts))
+        if unknown:
+            raise OperatorError(
+                f"the node holds no context called {sorted(unknown)[0]}",
+                advice="`medsync context list` shows names and ids; it is followed as soon as there is one",
+            )
+
     async def _follow(self, context: Context) -> None:
         address = _address(context)
         if address.chain_id != self._chain_id:
@@ -127,9 +136,9 @@ class Follower:
 
     async def _tidy(self) -> None:
         """Conclude what others brought about while we were away: the state decides."""
-        for errand in self._journal.errands():
+        for errand in self._journal.unfinished():
             awaited = parse_checkpoint_name(errand.name)
-            if awaited is None or errand.state not in (State.OPEN, State.STOPPED):
+            if awaited is None:
                 continue
             found = await awaited.look(self._chain)
             if found:

@@ -131,9 +131,17 @@ class Journal:
         row = self._db.execute(f"{_ERRANDS} WHERE name = ?", (name,)).fetchone()
         return None if row is None else _errand(row)
 
-    def errands(self) -> list[Errand]:
-        """All, oldest first."""
-        return [_errand(row) for row in self._db.execute(f"{_ERRANDS} ORDER BY rowid")]
+    def errands(self, limit: int = -1) -> list[Errand]:
+        """The newest `limit` (all for -1), oldest first."""
+        newest = self._db.execute(f"{_ERRANDS} ORDER BY rowid DESC LIMIT ?", (limit,)).fetchall()
+        return [_errand(row) for row in reversed(newest)]
+
+    def unfinished(self) -> list[Errand]:
+        """What is open or stopped, oldest first."""
+        rows = self._db.execute(
+            f"{_ERRANDS} WHERE state IN (?, ?) ORDER BY rowid", (State.OPEN, State.STOPPED)
+        )
+        return [_errand(row) for row in rows]
 
     def conclude(
         self, name: str, state: State, *, found: int | None = None, reason: str | None = None

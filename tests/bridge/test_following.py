@@ -92,6 +92,15 @@ async def test_only_the_named_contexts_are_followed(following: Following) -> Non
     assert following.events() == [("posted", SOUTH)]
 
 
+async def test_a_misspelt_name_is_told(following: Following) -> None:
+    following.only = frozenset({"south", "norht"})
+    follower = following.follower()
+    await follower.round()
+    await follower.round()
+    (news,) = following.news
+    assert "norht" in news.message and "context list" in news.advice
+
+
 async def test_a_context_that_is_not_anchored_is_left_alone(following: Following) -> None:
     following.node.certify("north")
     del following.node.addresses["north"]

@@ -84,10 +84,14 @@ def run(
 
 
 @app.command(epilog=options.examples("bridge status", "bridge status --json"))
-def status(home: options.Home = None, as_json: options.Json = False) -> None:
+def status(
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many of the finished ones.")] = 20,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
     """Show what the bridge is about, did, and had to stop. Asks neither chain nor node."""
     with read_home(options.home_of(home)) as journal:
-        errands = [] if journal is None else [_errand_row(journal, errand) for errand in journal.errands()]
+        errands = [] if journal is None else _errands(journal, limit)
     show({"errands": errands}, _status_lines(errands), as_json=as_json)
 
 
@@ -145,6 +149,13 @@ def _sentence(news: News) -> str:
             return f"{where + ': ' if news.context else ''}{news.message}{advice}"
         case _:
             return news.message
+
+
+def _errands(journal: Journal, limit: int) -> list[dict[str, Any]]:
+    """Everything unfinished, and the newest of the rest."""
+    newest = journal.errands(limit)
+    older = [errand for errand in journal.unfinished() if errand not in newest]
+    return [_errand_row(journal, errand) for errand in (*older, *newest)]
 
 
 def _errand_row(journal: Journal, errand: Errand) -> dict[str, Any]:
