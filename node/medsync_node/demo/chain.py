@@ -17,6 +17,7 @@ from medsync_node.home import write_private
 from medsync_protocol.errors import MedSyncError
 
 START_SECONDS: Final = 60.0  # for a chain to say ready on a busy machine
+ANCHOR_SECONDS: Final = 120.0  # loading starknet-py and three transactions, on a busy machine
 POLL: Final = "0.2"  # seconds between the bridge's looks at a chain on this machine
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import trio
 
 from medsync_client.consents import DirectiveText, Grant
+from medsync_node.demo.chain import ANCHOR_SECONDS
 from medsync_node.demo.chapter import Chapter
 from medsync_node.demo.contract import Contract
 from medsync_node.demo.forgeries import Forger
@@ -18,7 +19,6 @@ from medsync_protocol.checkpoints import Checkpoints
 from medsync_protocol.log import verify_append
 from medsync_protocol.refusal import AnchorRefusal
 
-ANCHOR_SECONDS: Final = 90.0  # loading starknet-py and three transactions, on a busy machine
 PROPOSE_AGAIN_SECONDS: Final = 5.0  # a candidate can be overtaken by operations that came meanwhile
 POST_SECONDS: Final = 60.0
 
@@ -65,7 +65,10 @@ async def _one_more(world: World, chapter: Chapter, which: str) -> Accepted:
         with trio.move_on_after(PROPOSE_AGAIN_SECONDS):
             await world.until(FOUNDER, beyond, "it to be accepted")
     if not covered():
-        held = f"signed {checkpoints.signed}, accepted {checkpoints.accepted}, posted {sorted(world.bridge.posted)}"
+        held = ", ".join(
+            f"{name} {_held(world[name].node.engine.checkpoints(world.context))}" for name in world.hospitals
+        )
+        held += f", posted {sorted(world.bridge.posted)}"
         said = "; ".join(world.bridge.child.last_words[-2:])
         raise Stuck(
             f"no checkpoint was accepted in {POST_SECONDS:.0f} s: {held}", advice=f"the bridge said: {said}"
@@ -73,6 +76,11 @@ async def _one_more(world: World, chapter: Chapter, which: str) -> Accepted:
     accepted = checkpoints.acceptance.history[checkpoints.accepted]
     await _look(world, chapter, which, accepted)
     return accepted
+
+
+def _held(checkpoints: Checkpoints) -> str:
+    votes = "/".join(str(len(tally.votes)) for tally in checkpoints.tallies.values())
+    return f"accepted {checkpoints.accepted}, signed {checkpoints.signed}, votes {votes}, differs {len(checkpoints.differing)}"
 
 
 def _beyond(checkpoints: Checkpoints, k: int) -> bool:

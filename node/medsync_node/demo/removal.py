@@ -6,6 +6,7 @@ from typing import Any
 
 from medsync_client.consents import DirectiveText, Grant
 from medsync_client.errors import ClientError
+from medsync_node.demo.chain import ANCHOR_SECONDS
 from medsync_node.demo.chapter import Chapter
 from medsync_node.demo.decision import ask
 from medsync_node.demo.world import FOUNDER, LAB, SECOND, THIRD, World
@@ -148,7 +149,8 @@ async def _writes_nothing(world: World, chapter: Chapter, late: Operation) -> No
 
 
 async def _new_voters(world: World, chapter: Chapter) -> None:
-    """The voters, the lab among them on paper, vote for a list without it."""
+    """The voters, the lab among them on paper, vote for a list without it: the contract was opened with it."""
+    await world.anchoring.done(ANCHOR_SECONDS)
     writers = tuple(name for name in world.hospitals)
     for name in writers:
         await world[name].client.vote_voters(world.facts["context"], writers)
