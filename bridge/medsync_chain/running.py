@@ -91,7 +91,7 @@ async def run(options: Options, announce: Callable[[Started], None]) -> None:
         server = Server(chain=chain, knobs=options.knobs, hosts=frozenset({options.host}))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.serve, listeners)
-            nursery.start_soon(_until_signal, nursery.cancel_scope)
+            await nursery.start(_until_signal, nursery.cancel_scope)
             if options.exit_on_eof:
                 nursery.start_soon(_until_eof, nursery.cancel_scope)
             if options.block_seconds:
@@ -109,8 +109,9 @@ def _url(listener: trio.SocketListener) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-async def _until_signal(scope: trio.CancelScope) -> None:
+async def _until_signal(scope: trio.CancelScope, task_status: trio.TaskStatus[None]) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         async for _ in signals:
             scope.cancel()
 
