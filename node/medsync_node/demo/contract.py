@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import re
 from typing import Any, Final
 
 import httpx
 
 from medsync_protocol.anchor_abi import ENTRY_POINTS, EVENTS
-from medsync_protocol.errors import MedSyncError
+from medsync_protocol.errors import Malformed, MedSyncError
+from medsync_protocol.refusal import Reason
+from medsync_protocol.stark import short_text
 
 CONTRACT_ERROR: Final = 40  # starknet_call: the contract reverted
 TIMEOUT: Final = 30.0
 PAGE: Final = 100
+MAX_FRAMES: Final = 64  # a call may nest 50 deep
+MAX_TEXT: Final = 200  # characters shown of a reason that is none of the anchor's
 
 
 class ChainSaidNo(MedSyncError):
@@ -63,25 +67,18 @@ class Contract:
 
 
 def reason_of(data: Any) -> str:
-    """The innermost revert reason: nested frames end in a JSON list of felts, the last short string is the contract's word."""
-    found = data.get("revert_error") if isinstance(data, dict) else data
-    while isinstance(found, dict):
-        found = found.get("error")
-    try:
-        felts = json.loads(str(found))
-    except ValueError:
-        felts = [
-            word for word in str(found).replace("(", " ").replace(")", " ").split() if word.startswith("0x")
-        ]
-    words = [_short_string(felt) for felt in felts if isinstance(felt, str)]
-    readable = [word for word in words if word and word != "ENTRYPOINT_FAILED"]
-    return readable[0] if readable else str(found)
+    """The contract's word in a failed call's nested account: the innermost frame's text holds it as a felt."""
+    found = data
+    for _ in range(MAX_FRAMES):
+        if not isinstance(found, dict):
+            break
+        found = found.get("revert_error", found.get("error"))
+    words = [_word(felt) for felt in re.findall(r"0x[0-9a-fA-F]{1,64}\b", str(found))]
+    return next((word for word in words if word in Reason.__members__), str(found)[:MAX_TEXT])
 
 
-def _short_string(felt: str) -> str:
+def _word(felt: str) -> str:
     try:
-        value = int(felt, 16)
-    except ValueError:
+        return short_text(int(felt, 16))
+    except Malformed:
         return ""
-    text = value.to_bytes(32, "big").lstrip(b"\0")
-    return text.decode("ascii") if text.isascii() and text.decode("ascii").isprintable() else ""

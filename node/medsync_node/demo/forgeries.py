@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from medsync_protocol import calldata
@@ -18,11 +17,26 @@ MADE_UP_LEAF = 0x6D616465  # any felt: what a leaf stands for is no concern of t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgery:
-    """`reason` is what the contract must say; None for the one that tells the truth. `calldata` of post_checkpoint."""
+    """What somebody posts, and what the contract must say to it; `reason` None for the one that tells the truth."""
 
     name: str
     reason: Reason | None
-    calldata: list[int]
+    head: Statement
+    following: Statement
+    members: tuple[int, ...]
+    votes: tuple[Vote, ...]
+    append: AppendProof
+
+    @property
+    def calldata(self) -> list[int]:
+        """Of `post_checkpoint`."""
+        return calldata.post_checkpoint(
+            head=self.head,
+            following=self.following,
+            members=self.members,
+            votes=self.votes,
+            append=self.append,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +70,33 @@ class Forger:
         )
         return statement, append
 
-    def _post(self, statement: Statement, votes: Sequence[Vote], append: AppendProof) -> list[int]:
-        return calldata.post_checkpoint(
-            head=self.head.statement, following=statement, members=self._members, votes=votes, append=append
-        )
-
     def all(self) -> list[Forgery]:
         """First the one without a lie: what the others are refused for is theirs alone."""
         true, append = self._next()
         votes = self._votes(true)
+        plain = Forgery(
+            name="none", reason=None, head=self.head.statement, following=true, members=self._members,
+            votes=tuple(votes), append=append,
+        )  # fmt: skip
         elsewhere = replace(true, prev=self.head.statement.prev)
         rewritten = replace(true, log_root=log_root(true.log_size, self._rewritten_peaks(true.log_size)))
         foreign = self._votes(true, replace(self.anchor, chain_id=int.from_bytes(b"SN_MAIN", "big")))
         return [
-            Forgery(name="none", reason=None, calldata=self._post(true, votes, append)),
-            Forgery(name="a_vote_short", reason=Reason.BELOW_QUORUM, calldata=self._post(true, votes[:-1], append)),
-            Forgery(
-                name="doubled_signer", reason=Reason.VOTES_NOT_ASCENDING,
-                calldata=self._post(true, [*votes[:-1], votes[-2]], append),
+            plain,
+            replace(plain, name="a_vote_short", reason=Reason.BELOW_QUORUM, votes=tuple(votes[:-1])),
+            replace(
+                plain, name="doubled_signer", reason=Reason.VOTES_NOT_ASCENDING,
+                votes=(*votes[:-1], votes[-2] if len(votes) > 1 else votes[0]),
             ),
-            Forgery(
-                name="wrong_previous_statement", reason=Reason.WRONG_PREV,
-                calldata=self._post(elsewhere, self._votes(elsewhere), append),
+            replace(
+                plain, name="wrong_previous_statement", reason=Reason.WRONG_PREV, following=elsewhere,
+                votes=tuple(self._votes(elsewhere)),
             ),
-            Forgery(
-                name="rewritten_log", reason=Reason.BAD_APPEND_PROOF,
-                calldata=self._post(rewritten, self._votes(rewritten), append),
+            replace(
+                plain, name="rewritten_log", reason=Reason.BAD_APPEND_PROOF, following=rewritten,
+                votes=tuple(self._votes(rewritten)),
             ),
-            Forgery(name="foreign_chain_id", reason=Reason.BAD_SIGNATURE, calldata=self._post(true, foreign, append)),
+            replace(plain, name="foreign_chain_id", reason=Reason.BAD_SIGNATURE, votes=tuple(foreign)),
         ]  # fmt: skip
 
     @staticmethod

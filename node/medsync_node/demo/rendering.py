@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -62,3 +62,10 @@ def show_table(console: Console, chapters: Iterable[Chapter]) -> None:
         mark = Text("holds", "green") if one.ok else Text("does not hold", "bold red")
         table.add_row(one.name, f"{held}/{len(one.checks)}", f"{one.seconds:.1f}", mark)
     console.print(table)
+
+
+def show_left(console: Console, left: Mapping[str, Any]) -> None:
+    """What `--keep` left, a line each: to be copied, so never broken."""
+    for name, value in left.items():
+        for line in _lines(name, value) if isinstance(value, dict) else [f"{name}: {value}"]:
+            console.print(line, soft_wrap=True)

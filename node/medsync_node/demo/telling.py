@@ -102,8 +102,7 @@ class _Teller:
         for one in chapters:
             rendering.show_chapter(self._console, one)
         rendering.show_table(self._console, chapters)
-        for name, value in left.get("left", {}).items():
-            self._console.print(f"{name}: {value}")
+        rendering.show_left(self._console, left.get("left", {}))
 
     def _left(self, world: World) -> dict[str, Any]:
         """What stays with --keep, also in its demo.json."""

@@ -30,7 +30,7 @@ async def tell(world: World, chapter: Chapter) -> None:
         export_lines=len(lines),
     )
     spoilt = world.directory / "spoilt.ndjson"
-    spoilt.write_text("".join(f"{line}\n" for line in _spoil(lines)))
+    spoilt.write_text("".join(f"{line}\n" for line in spoil(lines)))
     code, found = await run_once(*words[:-1], str(spoilt))
     chapter.check("one_bent_byte_in_the_export_is_found", code != 0 and found.get("ok") is False)
     chapter.show(spoilt_export=found.get("problems", [])[:3])
@@ -43,7 +43,7 @@ def _accepted(world: World, name: str) -> int:
     return world[name].node.engine.checkpoints(world.context).accepted
 
 
-def _spoil(lines: list[str]) -> list[str]:
+def spoil(lines: list[str]) -> list[str]:
     """One digit of one operation is another."""
     for number, line in enumerate(lines):
         fields = json.loads(line)
