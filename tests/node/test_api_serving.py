@@ -6,6 +6,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from starlette.requests import Request
 from medsync_node.api import problems
 from medsync_node.api.guards import MAX_BATCH_BODY, MAX_BODY, LimitBody
 from medsync_node.api.server import CannotServe, Served, serving
+from medsync_node.api.streaming import Stream
 from medsync_node.config import ApiConfig
 from medsync_protocol.errors import (
     DiskFull,
@@ -29,6 +31,7 @@ from medsync_protocol.errors import (
 )
 from medsync_protocol.ports import Unreachable
 
+PATIENCE = 20.0  # seconds until a fact that does not come fails the test
 TOKEN = "medsync-0123456789abcdef"
 
 FAILURES: dict[str, tuple[MedSyncError, int, str]] = {
@@ -232,3 +235,49 @@ async def test_one_bad_connection_is_contained_whatever_it_raises(
             await attack(where, b"GET /healthz HTTP/1.1\r\nHost: node\r\n\r\n", "read")
         async with local(where) as client:
             assert (await client.get("/healthz")).json() is True
+
+
+async def test_a_stream_ends_with_its_listener_and_with_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "medsync_node.api.server.GRACE_SECONDS", 1e6
+    )  # so that only an open connection can end late
+    stopping, ended = trio.Event(), trio.Event()
+
+    async def ticks() -> AsyncIterator[str]:
+        try:
+            yield "tick\n"
+            await stopping.wait()
+            yield "tock\n"
+        finally:
+            ended.set()
+
+    app = FastAPI()
+
+    @app.get("/ticks")
+    async def stream() -> Stream:
+        return Stream(ticks())
+
+    config = ApiConfig(socket=tmp_path / "api.sock", token_file=tmp_path / "token")
+    with trio.fail_after(PATIENCE):
+        client = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=str(config.socket)), base_url="http://node", timeout=None
+        )
+        async with (
+            client,
+            trio.open_nursery() as nursery,
+            serving(app, config, token=None, stopping=stopping),
+        ):
+            async with client.stream("GET", "/ticks") as early:
+                assert await anext(early.aiter_text()) == "tick\n"
+            await ended.wait()  # the first listener left
+
+            async def listen(task_status: Any) -> None:
+                async with client.stream("GET", "/ticks") as late:
+                    lines = late.aiter_lines()
+                    assert await anext(lines) == "tick"
+                    task_status.started()
+                    assert [line async for line in lines] == ["tock"]
+
+            await nursery.start(listen)

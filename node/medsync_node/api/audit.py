@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 from fastapi import APIRouter
-from starlette.responses import StreamingResponse
 
 from medsync_client.audit import AuditReport
 from medsync_node.api.finding import find_replica
+from medsync_node.api.streaming import Stream
 from medsync_node.verify.export_format import (
     ExportedCheckpoint,
     ExportedOperation,
@@ -109,11 +109,9 @@ def routes(node: Node) -> APIRouter:
     router = APIRouter(tags=["audit"])
 
     @router.get("/contexts/{context}/audit")
-    async def export(context: str) -> StreamingResponse:
+    async def export(context: str) -> Stream:
         """Every held operation and accepted checkpoint, one JSON object a line."""
-        return StreamingResponse(
-            export_lines(node, find_replica(node, context)), media_type="application/x-ndjson"
-        )
+        return Stream(export_lines(node, find_replica(node, context)), media_type="application/x-ndjson")
 
     @router.post("/contexts/{context}/audit:verify")
     async def verify(context: str) -> AuditReport:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 from fastapi import APIRouter
-from starlette.responses import StreamingResponse
 
+from medsync_node.api.streaming import Stream
 from medsync_protocol.effects import Notify
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def routes(node: Node, stopping: trio.Event) -> APIRouter:
     router = APIRouter(tags=["events"])
 
     @router.get("/events")
-    async def events() -> StreamingResponse:
+    async def events() -> Stream:
         """What happens here from now on, as it happens."""
         headers = {"Cache-Control": "no-store"}
-        return StreamingResponse(stream(node, stopping), media_type="text/event-stream", headers=headers)
+        return Stream(stream(node, stopping), media_type="text/event-stream", headers=headers)
 
     return router
