@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -11,11 +12,15 @@ API_SOCKET: Final = "api.sock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """One of `socket` and `url` is set. `token` goes with `url`; a socket's own permissions guard it."""
+    """One of `socket` and `url` is set. `token` goes with `url`; a socket's own permissions guard it.
+
+    `authority`: a PEM file with whom to believe for an https `url`; else the system's list.
+    """
 
     socket: Path | None = None
     url: str | None = None
     token: str | None = field(default=None, repr=False)
+    authority: Path | None = None
 
     @staticmethod
     def of_home(home: Path) -> Address:
@@ -31,6 +36,11 @@ class Address:
     def headers(self) -> dict[str, str]:
         """The bearer token, where there is one."""
         return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        """How TLS is checked: always."""
+        return True if self.authority is None else ssl.create_default_context(cafile=str(self.authority))
 
     def __str__(self) -> str:
         return str(self.socket) if self.socket is not None else self.base_url

@@ -53,9 +53,11 @@ class Client:
     def __init__(self, address: Address) -> None:
         self.address = address
         socket = None if address.socket is None else str(address.socket)
+        # No TLS over a unix socket: reading the system's authorities would cost more than the call.
         self._http = httpx.AsyncClient(
             base_url=address.base_url, headers=address.headers, trust_env=False,
-            transport=httpx.AsyncHTTPTransport(uds=socket) if socket is not None else None,
+            verify=address.verify,
+            transport=httpx.AsyncHTTPTransport(uds=socket, verify=False) if socket is not None else None,
         )  # fmt: skip
 
     async def __aenter__(self) -> Self:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import trio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fastapi import FastAPI
 from pydantic import BaseModel
 from starlette.requests import Request
 
+from medsync_client import Address, Client, NotFound, Unreachable
 from medsync_node.api import problems
 from medsync_node.api.guards import MAX_BATCH_BODY, MAX_BODY, LimitBody
 from medsync_node.api.server import CannotServe, Served, serving
@@ -29,7 +36,7 @@ from medsync_protocol.errors import (
     Refused,
     UnknownSubject,
 )
-from medsync_protocol.ports import Unreachable
+from medsync_protocol import ports
 
 PATIENCE = 20.0  # seconds until a fact that does not come fails the test
 TOKEN = "medsync-0123456789abcdef"
@@ -43,7 +50,7 @@ FAILURES: dict[str, tuple[MedSyncError, int, str]] = {
     "malformed": (Malformed("no"), 422, "malformed"),
     "disk": (DiskFull("full", advice="free space"), 503, "disk_full"),
     "locked": (KeyFileLocked("locked", advice="try again"), 503, "key_file_locked"),
-    "peer": (Unreachable("nobody there"), 503, "unreachable"),
+    "peer": (ports.Unreachable("nobody there"), 503, "unreachable"),
 }
 
 
@@ -115,6 +122,53 @@ async def test_tcp_wants_the_token_but_health_does_not(tmp_path: Path) -> None:
         right = await client.post("/size", content=b"x", headers={"Authorization": f"Bearer {TOKEN}"})
         assert right.json() == 1
         assert (await client.get("/healthz")).status_code == 200
+
+
+def self_signed(directory: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "node")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, private_key = directory / "tls.cert", directory / "tls.key"
+    certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    private_key.write_bytes(text)
+    return certificate, private_key
+
+
+async def test_tls_is_served_and_checked_by_the_client(tmp_path: Path) -> None:
+    certificate, private_key = self_signed(tmp_path)
+    config = ApiConfig(
+        socket=tmp_path / "api.sock", token_file=tmp_path / "token", listen=("127.0.0.1", 0),
+        certificate=certificate, private_key=private_key,
+    )  # fmt: skip
+    async with serving(make_app(), config, token=TOKEN, stopping=trio.Event()) as where:
+        assert where.url is not None and where.url.startswith("https://127.0.0.1:")
+        known = Address(url=where.url, token=TOKEN, authority=certificate)
+        async with Client(known) as client:
+            with pytest.raises(
+                NotFound
+            ) as caught:  # reached, past the token: there is no such route in this app
+                await client.status()
+            assert caught.value.code == "no_such_path"
+        async with Client(Address(url=where.url, token=TOKEN)) as stranger:
+            with pytest.raises(Unreachable):
+                await stranger.status()
+    (tmp_path / "tls.key").write_text("no key")
+    with pytest.raises(CannotServe, match="certificate and key"):
+        async with serving(make_app(), config, token=TOKEN, stopping=trio.Event()):
+            raise AssertionError("it must not serve")
 
 
 async def test_a_body_beyond_the_limit_is_refused_and_a_batch_may_be_larger(tmp_path: Path) -> None:
