@@ -13,7 +13,7 @@ import pytest
 from medsync_protocol import calldata, stark
 from medsync_protocol.consent_map import ConsentMap, ConsentProof, Status, directive_key, pack_value
 from medsync_protocol.ids import Instant
-from medsync_protocol.log import EMPTY_LOG_ROOT, MAX_LOG_SIZE
+from medsync_protocol.log import EMPTY_LOG_ROOT, MAX_LOG_SIZE, log_root
 from medsync_protocol.poseidon import Felt, pair
 from medsync_protocol.refusal import Reason
 from medsync_protocol.statement import Vote
@@ -310,6 +310,27 @@ def test_a_statement_that_was_not_accepted_proves_nothing(anchored: Anchored) ->
     key = directive_key(bytes(32))
     statement = replace(anchored.head, consent_root=0)
     anchored.view("verify_consent", calldata.verify_consent(statement, key, ConsentMap().prove(key)))
+
+
+@refuses(Reason.UNKNOWN_STATEMENT)
+def test_history_that_never_was_holds_no_consent(anchored: Anchored) -> None:
+    key, forged = directive_key(bytes(32)), replace(anchored.head, k=0, consent_root=0)
+    anchored.view("verify_consent_at", calldata.verify_consent(forged, key, ConsentMap().prove(key)))
+
+
+@refuses(Reason.UNKNOWN_STATEMENT)
+def test_history_that_never_was_holds_no_entry(anchored: Anchored) -> None:
+    forged = replace(anchored.head, log_size=1, log_root=log_root(1, [99]))
+    anchored.view("verify_entry_at", calldata.verify_entry(forged, 0, 99, [99], []))
+
+
+@refuses(Reason.UNKNOWN_STATEMENT)
+def test_only_the_heads_log_is_asked_without_at(anchored: Anchored) -> None:
+    old = anchored.head
+    anchored.advance()
+    arguments = calldata.verify_entry(old, 0, 11, anchored.log.peaks(3), anchored.log.path(0, 3))
+    assert anchored.view("verify_entry_at", arguments) == [1]
+    anchored.view("verify_entry", arguments)
 
 
 @refuses(Reason.UNKNOWN_STATEMENT)
