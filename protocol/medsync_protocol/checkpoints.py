@@ -29,6 +29,7 @@ from medsync_protocol.statement import Vote, cast_vote, merge_votes, quorum, ver
 
 MAX_CANDIDATES: Final = 2  # evaluated per proposer and k: more would let one voter keep the others hashing
 MAX_STRAY_VOTES: Final = 1_000  # votes for candidates that are not built here yet: four rounds of a full list
+MAX_EARLY: Final = 64  # candidates for a k that is not next here yet: the others' readers saw the last one first
 MAX_EARLY_S: Final = 120  # a candidate's not_before may be this far ahead of our clock
 BEHIND_S: Final = 300  # block times lag behind ours, most of all on a chain that makes blocks only on demand
 STAGGER_MS: Final = 2_000  # between the voters' turns to propose
@@ -66,7 +67,8 @@ class Checkpoints:
         self._pending: list[Candidate] = []
         self._stored: list[Candidate] = []
         self._proposed: dict[MemberId, set[bytes]] = {}
-        self._stray: dict[Felt, list[Vote]] = {}
+        self._early: list[tuple[MemberId, Candidate]] = []
+        self._stray: dict[Felt, list[tuple[int, Vote]]] = {}
         self._observed: dict[int, tuple[int, bool]] = {}
         self._building: set[bytes] = set()
         self.differing: set[Felt] = set()
@@ -184,7 +186,12 @@ class Checkpoints:
 
     def take_candidate(self, now: int, proposer: MemberId | None, candidate: Candidate) -> list[Effect]:
         """Judge another voter's candidate. `proposer` None: one that a certificate carries, or the journal."""
-        if self.anchoring is None or candidate.statement.k != self.accepted + 1:
+        k = candidate.statement.k
+        if self.anchoring is None or k <= self.accepted:
+            return []
+        if k > self.accepted + 1:
+            if proposer is not None and len(self._early) < MAX_EARLY:
+                self._early.append((proposer, candidate))
             return []
         if proposer is not None:
             if all(proposer != member for member, _ in self.acceptance.head.next_signers):
@@ -198,8 +205,11 @@ class Checkpoints:
         return self.retry(now)
 
     def retry(self, now: int) -> list[Effect]:
-        """Build what was waiting for operations that are here now."""
+        """Build what was waiting for operations that are here now, or for the checkpoint before it."""
         effects: list[Effect] = []
+        early, self._early = self._early, []
+        for proposer, candidate in early:
+            effects += self.take_candidate(now, proposer, candidate)
         waiting, self._pending = self._pending, []
         for candidate in waiting:
             if candidate.statement.k != self.accepted + 1:
@@ -235,7 +245,7 @@ class Checkpoints:
             self.differing.add(self.acceptance.contract.digest(candidate.statement))
             return Outcome([Notify("candidate_differs", context, (("k", candidate.statement.k),))])
         tally = self.tallies.setdefault(built.digest, Tally(candidate, plan, built))
-        for stray in self._stray.pop(built.digest, []):
+        for _, stray in self._stray.pop(built.digest, []):
             self._count(tally, stray)
         vote = self._vote(tally)
         key = built.statement.k.to_bytes(8, "big") + felt_bytes(built.digest)
@@ -258,12 +268,12 @@ class Checkpoints:
 
     def take_vote(self, k: int, digest: Felt, vote: Vote) -> list[Effect]:
         """Count a vote. Raises AnchorRefusal for a false one; one for an unknown candidate waits for it."""
-        if self.anchoring is None or k != self.accepted + 1:
+        if self.anchoring is None or k <= self.accepted:
             return []
         tally = self.tallies.get(digest)
         if tally is None:
             if sum(map(len, self._stray.values())) < MAX_STRAY_VOTES:
-                self._stray.setdefault(digest, []).append(vote)
+                self._stray.setdefault(digest, []).append((k, vote))
             return []
         if vote.index in tally.votes:
             return []
@@ -324,7 +334,9 @@ class Checkpoints:
         keys = [
             tally.candidate.statement.k.to_bytes(8, "big") + felt_bytes(d) for d, tally in self.tallies.items()
         ]
-        self.tallies, self._stray, self._building, self._proposed = {}, {}, set(), {}
+        self.tallies, self._building, self._proposed = {}, set(), {}
+        waiting = ((d, [(k, v) for k, v in votes if k > self.accepted]) for d, votes in self._stray.items())
+        self._stray = {digest: votes for digest, votes in waiting if votes}
         records = tuple(ValueRecord("candidate", context, key, None) for key in keys)
         return [Persist(records, False)] if records else []
 

@@ -340,3 +340,16 @@ def test_crashes_and_partitions_lose_no_acknowledged_operation(seed: int) -> Non
     for node in hospitals.nodes:
         held = hospitals.replica(node)
         assert all(held.chains.slot(done.chain, done.seq).op_id == done.op_id for done in written)
+
+
+def test_a_candidate_that_comes_before_its_predecessors_acceptance_is_not_forgotten(hospitals: Hospitals) -> None:
+    """The proposer's reader saw the block first: the others get candidate and vote for k+1 while they wait for k."""
+    _anchored(hospitals)
+    first, north = _signed(hospitals, 1), hospitals.north
+    _granted(hospitals)
+    _accept(hospitals, first, [north])
+    north.do(lambda now: north.engine.propose(now, hospitals.context))
+    hospitals.world.run(500)
+    _accept(hospitals, first, [node for node in hospitals.nodes if node is not north])
+    hospitals.world.run(3_000)
+    assert north.engine.checkpoints(hospitals.context).signed == 2
