@@ -15,7 +15,8 @@ from medsync_node.verify.chain_check import CHAIN_CHECKS
 from medsync_protocol.address import ChainAddress
 from medsync_protocol.anchor_abi import EVENTS
 from medsync_protocol.errors import Malformed
-from medsync_protocol.statement import cast_vote
+from medsync_protocol.statement import cast_vote, listed_hash
+from medsync_protocol.transition import MIN_RECOVERY_DELAY
 from tests.contracts.anchored import Anchored, Committee
 from tests.contracts.local_chain import Lie, LocalChain
 
@@ -99,21 +100,45 @@ def other(felt: str) -> str:
     return hex(int(felt, 16) + 1)
 
 
-def field_of_statement(index: int) -> Any:
-    def edit(event: Any) -> None:
-        event["data"][1 + index] = other(event["data"][1 + index])
+LENGTHS = {
+    "ContextOpened": 5, "CheckpointPosted": 12, "Votes": 10, "MembersChanged": 6, "RecoveryProposed": 13,
+    "RecoveryExecuted": 12,
+}  # fmt: skip
 
-    return edit
 
-
-@pytest.mark.parametrize("index", range(11))
-def test_a_tampered_statement_does_not_have_its_digest(
-    played: tuple[LocalChain, Anchored], index: int
+@pytest.mark.parametrize(
+    ("name", "index"), [(name, at) for name, size in LENGTHS.items() for at in range(size)]
+)
+def test_any_felt_of_any_event_that_is_told_otherwise_is_found(
+    played: tuple[LocalChain, Anchored], name: str, index: int
 ) -> None:
-    found = run(played, tampered("CheckpointPosted", field_of_statement(index)))
-    # without the true statement its append proof is not found in the calldata either
-    assert failed(found) & {"digests", "append_proofs"}
-    assert "head" in failed(found)
+    def edit(event: Any) -> None:
+        assert len(event["data"]) == LENGTHS[name]
+        event["data"][index] = other(event["data"][index])
+
+    try:
+        found = run(played, tampered(name, edit))
+    except Malformed:
+        return  # a length that does not fit, a list that does not have its hash
+    assert not found.report.ok
+
+
+def test_an_opening_that_the_founder_did_not_sign_is_found(played: tuple[LocalChain, Anchored]) -> None:
+    def lie(method: str, result: Any) -> Any:
+        if method == "starknet_getTransactionByHash" and hex(MIN_RECOVERY_DELAY) in result["calldata"]:
+            result["calldata"][-1] = other(result["calldata"][-1])
+        return result
+
+    assert failed(run(played, lie)) == {"founder_signature"}
+
+
+def test_other_settings_than_those_of_the_opening_are_found(played: tuple[LocalChain, Anchored]) -> None:
+    def lie(method: str, result: Any) -> Any:
+        if method == "starknet_call" and result == ["0x0", hex(MIN_RECOVERY_DELAY)]:
+            return ["0x5", hex(MIN_RECOVERY_DELAY)]
+        return result
+
+    assert failed(run(played, lie)) == {"opening"}
 
 
 def test_a_tampered_statement_with_a_fitting_digest_is_not_the_contracts(
@@ -179,7 +204,8 @@ def test_a_vote_that_is_told_twice_is_found(played: tuple[LocalChain, Anchored])
 
 def test_a_member_list_with_a_stranger_is_found(played: tuple[LocalChain, Anchored]) -> None:
     def edit(event: Any) -> None:
-        event["data"][-1] = hex(Committee(1, first=77).keys[0])
+        keys = [int(felt, 16) for felt in event["data"][2:-1]] + [max(Committee(30).keys)]
+        event["data"] = [hex(felt) for felt in (listed_hash(keys), len(keys), *keys)]
 
     assert "opening" in failed(run(played, tampered("MembersChanged", edit)))
 

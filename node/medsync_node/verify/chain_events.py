@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from medsync_node.verify.rpc import RawEvent
 from medsync_protocol.anchor_abi import EVENTS
 from medsync_protocol.errors import Malformed
-from medsync_protocol.statement import FIELD_NAMES, Statement, Vote
+from medsync_protocol.statement import FIELD_NAMES, Statement, Vote, listed_hash
 from medsync_protocol.transition import AppendProof
 
 STATEMENT_FELTS = len(FIELD_NAMES)
@@ -90,9 +90,10 @@ def _with_more(last: Told, event: RawEvent, name: str) -> Told:
         felts.end()
         return replace(last, votes=(*last.votes, *votes))
     if name == "MembersChanged" and k == (last.k if isinstance(last, Posted) else 0) + 1:
-        felts.one()  # the list's hash, which is computed again from the list
-        members = tuple(felts.take(felts.one()))
+        named, members = felts.one(), tuple(felts.take(felts.one()))
         felts.end()
+        if listed_hash(members) != named:
+            raise Malformed("a member list that does not have its hash")
         return (
             replace(last, next_members=members)
             if isinstance(last, Posted)
