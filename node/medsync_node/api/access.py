@@ -23,7 +23,13 @@ from medsync_client.accesses import (
 )
 from medsync_client.documents import period_of
 from medsync_client.wire import Level
-from medsync_node.api.finding import find_member, find_replica, find_subject, member_names
+from medsync_node.api.finding import (
+    find_anyone,
+    find_member,
+    find_replica,
+    find_subject,
+    member_names,
+)
 from medsync_node.api.levels import reached, require_writer, write
 from medsync_node.api.problems import unprocessable
 from medsync_protocol.access import (
@@ -35,7 +41,7 @@ from medsync_protocol.access import (
     make_request,
 )
 from medsync_protocol.application import OpenedEntry
-from medsync_protocol.errors import Malformed
+from medsync_protocol.errors import Malformed, Refused
 from medsync_protocol.ids import Instant, MemberId, OpId, SubjectRef
 from medsync_protocol.kinds import EntryKind, Role, Verdict
 from medsync_protocol.receipt import ReceiptEntry, encode_receipt
@@ -67,6 +73,11 @@ def _custodian(node: Node, replica: Replica, subject: SubjectRef, named: str | N
     custodians = node.engine.desk(replica.context).application.subject(subject).custodians
     if named is not None:
         return find_member(replica, named)
+    if not custodians:
+        raise Refused(
+            "the subject's record was changed at two places at once, and no custodian stands in both",
+            code="no_custodian", advice="enrol the patient anew, and link the two pseudonyms with `medsync subject link`",
+        )  # fmt: skip
     linked = {replica.membership.devices.get(device) for device in node.transport.linked()}
 
     def preference(member: MemberId) -> tuple[bool, bool, MemberId]:
@@ -204,7 +215,7 @@ def routes(node: Node) -> APIRouter:
         replica = find_replica(node, context)
         ref = find_subject(replica, subject)
         engine.desk(replica.context).application.subject(ref)
-        party = None if member is None else find_member(replica, member)
+        party = None if member is None else find_anyone(replica, member)
         before = _cursor(cursor)
         if before is None:
             await _log_read(node, replica, ref)

@@ -68,6 +68,11 @@ def find_members(replica: Replica, named: Iterable[str]) -> tuple[MemberId, ...]
     return tuple(find_member(replica, one) for one in named)
 
 
+def find_anyone(replica: Replica, named: str) -> MemberId:
+    """As `find_member`, former members included: they stand in the log. Raises Failure."""
+    return pick(named, ((member, name, member) for member, name in member_names(replica).items()), "member")
+
+
 def member_names(replica: Replica) -> dict[MemberId, str]:
     """Names of everyone who ever was a member, by id."""
     return {member: card.name for member, card in replica.membership.cards.items()}
