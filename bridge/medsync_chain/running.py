@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -109,7 +110,7 @@ def _url(listener: trio.SocketListener) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-async def _until_signal(scope: trio.CancelScope, task_status: trio.TaskStatus[None]) -> None:
+async def _until_signal(scope: trio.CancelScope, task_status: Any) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
         async for _ in signals:
