@@ -7,11 +7,18 @@ from collections.abc import Callable
 
 import nacl.bindings as sodium
 import nacl.exceptions
+from nacl._sodium import ffi, lib  # what nacl.bindings itself calls: its checks cost more than the cipher
 
 from medsync_protocol.errors import BadSignature, Malformed
 
 Entropy = Callable[[str, int], bytes]
 """(label, size) → that many unpredictable bytes. Tests give a deterministic one (DESIGN §3)."""
+
+_NULL = ffi.NULL
+_TAG = 16  # bytes that the AEAD adds
+_allocate = ffi.new_allocator(should_clear_after_alloc=False)
+_encrypt = lib.crypto_aead_xchacha20poly1305_ietf_encrypt
+_decrypt = lib.crypto_aead_xchacha20poly1305_ietf_decrypt
 
 SEALED_OVERHEAD = 24 + 16  # nonce and tag of `seal`
 BOX_OVERHEAD = 32 + 24 + 16  # ephemeral key, nonce and tag of `box_to`
@@ -99,15 +106,23 @@ def open_box(secret: bytes, boxed: bytes) -> bytes:
 
 def aead_seal(key: bytes, nonce: bytes, plain: bytes, associated: bytes) -> bytes:
     """XChaCha20-Poly1305 (IETF): 16 bytes longer than `plain`; the nonce is 24 bytes."""
-    return sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plain, associated, nonce, key)
+    if len(key) != 32 or len(nonce) != 24:
+        raise ValueError("a key has 32 bytes and a nonce 24")
+    size = len(plain) + _TAG
+    sealed = _allocate("unsigned char[]", size)
+    _encrypt(sealed, _NULL, plain, len(plain), associated, len(associated), _NULL, nonce, key)
+    return bytes(ffi.buffer(sealed, size))
 
 
 def aead_open(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
     """What `aead_seal` sealed. Raises Malformed when key, nonce or associated data differ."""
-    try:
-        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, associated, nonce, key)
-    except (nacl.exceptions.CryptoError, ValueError) as error:
-        raise Malformed("ciphertext does not open") from error
+    size = len(sealed) - _TAG
+    if len(key) != 32 or len(nonce) != 24 or size < 0:
+        raise Malformed("ciphertext does not open")
+    plain = _allocate("unsigned char[]", size or 1)
+    if _decrypt(plain, _NULL, _NULL, sealed, len(sealed), associated, len(associated), nonce, key):
+        raise Malformed("ciphertext does not open")
+    return bytes(ffi.buffer(plain, size))
 
 
 def seal(key: bytes, plain: bytes, *, nonce: bytes, associated: bytes = b"") -> bytes:

@@ -210,3 +210,32 @@ def test_a_version_that_is_not_ours_still_decodes() -> None:
     later = made(version=7)
     assert read(later.wire).header.version == 7
     assert unpack(later.header_bytes)[0] == 7
+
+
+@given(
+    kind=st.integers(0, 65535), audience=st.sampled_from(Audience), tags=st.binary(max_size=300),
+    public=st.sampled_from([(), (1,), (b"x", "y")]), damage=st.integers(0, 40), flip=st.integers(0, 255),
+)  # fmt: skip
+@settings(deadline=None)
+def test_the_short_way_to_read_a_label_reads_what_the_long_one_does(
+    kind: int, audience: Audience, tags: bytes, public: tuple[Any, ...], damage: int, flip: int
+) -> None:
+    data = bytearray(pack([kind, audience, public, tags]))
+    data[damage % len(data)] ^= flip
+    try:
+        read: Label | None = decode_label(bytes(data))
+    except Malformed:
+        read = None
+    try:
+        fields = unpack(bytes(data))
+        kind_, audience_, public_, tags_ = fields
+        fits = (
+            type(kind_) is int and 0 <= kind_ <= 65535 and type(audience_) is int and audience_ in (0, 1)
+            and type(public_) is tuple and len(public_) <= 256 and type(tags_) is bytes and len(tags_) % 4 == 0
+            and len(tags_) <= 1024 and not (audience_ == 0 and tags_)
+        )  # fmt: skip
+    except (Malformed, TypeError, ValueError):
+        fits = False
+    assert (read is not None) == fits
+    if read is not None:
+        assert encode_label(read) == bytes(data)
