@@ -17,7 +17,7 @@ from medsync_protocol.heartbeat import HeartbeatBook, make_heartbeat
 from medsync_protocol.identity import Identity
 from medsync_protocol.ids import ChainId, ContextId, Instant, KeyId, MemberId, NetworkId, OpId, SubjectRef
 from medsync_protocol.kinds import Plane, Role
-from medsync_protocol.operation import NO_OP, Header, build
+from medsync_protocol.operation import NO_OP, UNBORN, Header, build
 from medsync_protocol.replica import Replica
 from medsync_protocol.sealing import make_rotation, wrap_key
 
@@ -104,7 +104,7 @@ class Context:
         )  # fmt: skip
         kind, payload = encode_action(action)
         header = Header(
-            network=NETWORK, context=ContextId(b"?" * 32), plane=Plane.MEMBERSHIP, chain=ChainId(first.device + b"mercy   "),
+            network=NETWORK, context=ContextId(UNBORN), plane=Plane.MEMBERSHIP, chain=ChainId(first.device + b"mercy   "),
             seq=0, prev=NO_OP, membership_heads=(), seen_k=0, seen_root=bytes(32), key_id=KeyId(bytes(32)),
             hlc=NOW << 16, kind=kind, entries_root=bytes(32), count=1,
         )  # fmt: skip

@@ -19,7 +19,7 @@ secrets = st.integers(1, CURVE_ORDER - 1)
 messages = st.integers(1, 2**251 - 1)  # what starknet-py signs
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8)
 @given(messages, secrets)
 def test_keys_and_signatures_are_starknet_pys(message: int, secret: int) -> None:
     from starknet_py.hash.utils import message_signature, private_to_stark_key, verify_message_signature
@@ -31,7 +31,7 @@ def test_keys_and_signatures_are_starknet_pys(message: int, secret: int) -> None
     verify(message, key, *signature)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(felts, max_size=9))
 def test_poseidon_is_starknet_pys(values: list[int]) -> None:
     from starknet_py.hash.hash_method import HashMethod
@@ -39,7 +39,7 @@ def test_poseidon_is_starknet_pys(values: list[int]) -> None:
     assert poseidon_hash(values) == HashMethod.POSEIDON.hash_many(values)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(messages, secrets, secrets)
 def test_a_signature_is_for_one_message_and_key(message: int, secret: int, other: int) -> None:
     r, s = sign(message, secret)
@@ -57,7 +57,7 @@ def test_the_mirrored_signature_verifies_too_so_its_bytes_are_no_identity() -> N
     verify(5, public_key(7), r, CURVE_ORDER - s)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(-1, 2**260), st.integers(-1, 2**260), st.integers(-1, 2**260))
 def test_any_numbers_are_a_bad_signature(key: int, r: int, s: int) -> None:
     with pytest.raises(BadSignature):
