@@ -15,7 +15,6 @@ import trio
 
 from medsync_client.address import Address
 from medsync_node import key_file
-from medsync_node.api.status import status_view
 from medsync_node.tokens import ensure_token
 
 if TYPE_CHECKING:
@@ -54,14 +53,17 @@ async def open_daemon(home: Home, config: Config, passphrase: str) -> AsyncItera
     Raises OperatorError, KeyFileLocked among them, before anything runs: no home, another daemon on it, a wrong
     passphrase, an address in use, a damaged journal.
     """
-    from medsync_node.api import make_app, serving
-    from medsync_node.node import open_node
-
     home.require()
     stopping = trio.Event()
     async with AsyncExitStack() as stack:
         stack.enter_context(home.locked())
         identity = await trio.to_thread.run_sync(key_file.unlock, home.key_file, passphrase)
+        from medsync_node.api import (
+            make_app,
+            serving,
+        )  # seconds of loading: not before home and key are right
+        from medsync_node.node import open_node
+
         token = None if config.api.listen is None else ensure_token(config.api.token_file)
         node = await stack.enter_async_context(open_node(home, identity, config))
         app = make_app(node, stopping=stopping, announce=config.announce)
@@ -74,6 +76,8 @@ async def open_daemon(home: Home, config: Config, passphrase: str) -> AsyncItera
 
 async def _tell_operator(node: Node) -> None:
     """Log each warning of `status` once when it comes up: a clock that is off, a full disk, a lost key."""
+    from medsync_node.api.status import status_view
+
     told: frozenset[str] = frozenset()
     while True:
         warnings = frozenset(status_view(node).warnings)
