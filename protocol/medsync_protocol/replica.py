@@ -97,6 +97,7 @@ class Replica:
         self._tags: dict[SubjectRef, int] = {}
         self._subject_count = -1
         self._removed_seen: tuple[OpId, ...] = ()
+        self._replayed: list[Effect] = []
         self._usable: tuple[MembershipState | None, KeyId | None] = (None, None)
 
     # -- reading ----------------------------------------------------------------------------------------------
@@ -469,9 +470,10 @@ class Replica:
         body = decode_body(record.body)
         operation = Operation(op_id, header, body, record.header, record.signature, record.body)
         if record.plane != Plane.DATA:
-            self._learn(self._add_action(operation, slot))
+            effects = self._learn(self._add_action(operation, slot))
         else:
-            self._take_data(operation, slot, None)
+            effects = self._take_data(operation, slot, None)[0]
+        self._replayed += [effect for effect in effects if isinstance(effect, Reread)]
 
     def replay_fork(self, record: ValueRecord) -> None:
         """A fork's proof from the journal."""
@@ -481,7 +483,8 @@ class Replica:
     def restored(self) -> list[Effect]:
         """After the last `replay`: verdicts from the whole set, and what now can be opened."""
         self._removed_seen = ()
-        effects = self._rejudge()
+        effects, self._replayed = self._replayed, []
+        effects += self._rejudge()
         known = {} if self.application is None else self.application.subject_keys()
         for missing in (*self.opener.missing_epochs(), *self.opener.missing_subjects(known)):
             if len(missing) != 32 or missing in self.ring.epochs():

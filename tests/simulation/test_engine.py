@@ -106,6 +106,23 @@ def test_a_crashed_node_catches_up(hospitals: Hospitals) -> None:
     assert hospitals.replica(west).application.state_digest() == hospitals.replica(hospitals.south).application.state_digest()
 
 
+def test_a_directive_that_came_before_its_subject_is_read_again_after_every_restart(hospitals: Hospitals) -> None:
+    world, north, south, west = hospitals.world, hospitals.north, hospitals.south, hospitals.west
+    world.partition([west], [n for n in hospitals.nodes if n is not west])
+    subject, drafts = hospitals.desk(north).enrol(world.now, custodians=[south.identity.member])
+    enrolled = hospitals.submit(north, drafts)
+    world.until(lambda: subject in hospitals.replica(south).application.subject_keys())
+    _, drafts = hospitals.desk(south).grant_attested(world.now, subject, base=Effect.PERMIT, valid_from=world.now)
+    granted = hospitals.submit(south, drafts)
+    for node, done in ((south, granted), (north, enrolled)):
+        wire = node.wire(hospitals.context, done.chain, done.seq)
+        west.perform(hospitals.replica(west).receive(world.now, wire))
+    assert len(hospitals.replica(west).application.directives(subject)) == 1
+    for _ in range(2):
+        west.crash()
+        west.start()
+        assert len(hospitals.replica(west).application.directives(subject)) == 1
+
 
 # -- decisions ------------------------------------------------------------------------------------------------
 
