@@ -11,7 +11,7 @@ from medsync_chain.sequencer import Executed
 from medsync_chain.state import StateDiff
 from medsync_chain.transactions import DeployAccount, Transaction
 
-__all__ = ["Block", "Commitments", "Header", "Included", "Receipt"]
+__all__ = ["Block", "Commitments", "Header", "Included", "Outline", "Receipt"]
 
 STARKNET_VERSION = "0.14.4"  # of the rules; from 0.14.1 on clients hash compiled classes with BLAKE2s
 SEQUENCER = int.from_bytes(b"medsync-sequencer", "big")
@@ -90,6 +90,26 @@ class Block:
     def number(self) -> int:
         """Its height."""
         return self.header.number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """What is kept in memory of every block: cheaper to read from disk than the whole."""
+
+    header: Header
+    diff: StateDiff
+    transactions: tuple[int, ...]  # hashes, in order
+    emitters: frozenset[int]  # contracts with events in it
+
+    @classmethod
+    def of(cls, block: Block) -> Outline:
+        """Of a whole block."""
+        return cls(
+            header=block.header,
+            diff=block.diff,
+            transactions=tuple(one.transaction.hash for one in block.included),
+            emitters=frozenset(event.address for one in block.included for event in one.receipt.events),
+        )
 
 
 def revert_reason(failure: Failure) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 
-from medsync_chain.blocks import Block, Header
+from medsync_chain.blocks import Block, Header, Outline
 from medsync_chain.classes import ContractClass, SierraClass
-from medsync_chain.documents import block_document, parse_block
+from medsync_chain.block_documents import block_document, parse_block, parse_outline
 from medsync_chain.ledger import Ledger
 from medsync_chain.store import Store
 from medsync_chain.tries import StateTries
@@ -42,7 +42,7 @@ class History:
         self._read: Callable[[int], Block] = lru_cache(KEPT_BLOCKS)(read)
         self._read_class: Callable[[int], ContractClass] = lru_cache(KEPT_CLASSES)(read_class)
         for document in store.blocks():
-            self._index(parse_block(document, chain_id))
+            self._index(parse_outline(document))
 
     def __len__(self) -> int:
         return len(self.headers)
@@ -97,16 +97,16 @@ class History:
             class_hash: (known.sierra.document, known.casm_document) for class_hash, known in declared.items()
         }
         self._store.append(block.number, block_document(block), documents)
-        self._index(block)
+        self._index(Outline.of(block))
         self._tries = tries
 
     def truncate(self, first: int) -> list[Header]:
         """Takes back the blocks from this one on; their headers, newest first."""
         taken = []
-        blocks = [self.block(number) for number in range(first, len(self))]
+        outlines = [Outline.of(self.block(number)) for number in range(first, len(self))]
         self._store.truncate(first)
-        for block in reversed(blocks):
-            self._forget(block)
+        for outline in reversed(outlines):
+            self._forget(outline)
             taken.append(self.headers.pop())
         self._tries = None
         self._read.cache_clear()  # type: ignore[attr-defined]
@@ -120,23 +120,20 @@ class History:
             self._store.set_fact("accepted_on_l1", str(number))
         return newly[::-1]
 
-    def _index(self, block: Block) -> None:
-        self.ledger.apply(block.number, block.diff)
-        self.headers.append(block.header)
-        self._numbers[block.header.hash] = block.number
-        for index, one in enumerate(block.included):
-            self._places[one.transaction.hash] = (block.number, index)
-        for emitter in _emitters(block):
-            self._emitters.setdefault(emitter, []).append(block.number)
+    def _index(self, outline: Outline) -> None:
+        number = outline.header.number
+        self.ledger.apply(number, outline.diff)
+        self.headers.append(outline.header)
+        self._numbers[outline.header.hash] = number
+        for index, transaction_hash in enumerate(outline.transactions):
+            self._places[transaction_hash] = (number, index)
+        for emitter in outline.emitters:
+            self._emitters.setdefault(emitter, []).append(number)
 
-    def _forget(self, block: Block) -> None:
-        self.ledger.take_back(block.number, block.diff)
-        del self._numbers[block.header.hash]
-        for one in block.included:
-            del self._places[one.transaction.hash]
-        for emitter in _emitters(block):
+    def _forget(self, outline: Outline) -> None:
+        self.ledger.take_back(outline.header.number, outline.diff)
+        del self._numbers[outline.header.hash]
+        for transaction_hash in outline.transactions:
+            del self._places[transaction_hash]
+        for emitter in outline.emitters:
             self._emitters[emitter].pop()
-
-
-def _emitters(block: Block) -> set[int]:
-    return {event.address for one in block.included for event in one.receipt.events}

@@ -66,7 +66,10 @@ class Server:
 
         async def handler(stream: trio.SocketStream) -> None:
             async with slots, stream:
-                await self._connection(stream)
+                try:
+                    await self._connection(stream)
+                except Exception:  # whatever one connection does, the others go on; it is logged whole
+                    log.exception("a connection failed")
 
         await trio.serve_listeners(handler, list(listeners))
 
@@ -83,7 +86,7 @@ class Server:
                 if waiting.cancelled_caught or request is None:
                     return
                 status, answered = await self._answer(request, body)
-                await _send(connection, stream, status, answered)
+                await _send(connection, stream, status, b"" if request.method == b"HEAD" else answered)
                 if {connection.our_state, connection.their_state} != {h11.DONE}:
                     return
                 connection.start_next_cycle()
@@ -97,7 +100,7 @@ class Server:
         headers = {name: value.decode("latin-1") for name, value in request.headers}
         if not self._welcome(headers):
             return 403, _problem("this Host or Origin may not use the chain")
-        if request.method == b"GET":
+        if request.method in (b"GET", b"HEAD"):
             return (
                 (200, b'"ready"') if request.target in (b"/", b"/is_alive") else (404, _problem("not found"))
             )

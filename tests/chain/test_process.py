@@ -197,6 +197,13 @@ def test_bodies_and_methods_have_limits(url: str) -> None:
     assert httpx.post(url, content=b" " * (16 * 1024 * 1024 + 1)).status_code == 413
     assert httpx.put(url, content=b"{}").status_code == 405
     assert httpx.get(url + "/is_alive").status_code == 200
+    assert httpx.head(url).status_code == 200
+    assert httpx.request("CONNECT", url).status_code == 405
+    assert (
+        httpx.post(url, content=b"{}", headers={"upgrade": "websocket", "connection": "upgrade"}).status_code
+        == 200
+    )
+    assert httpx.get(url).status_code == 200, "and the next one is served"
 
 
 def test_an_outage_silences_everything_but_the_knob_that_ends_it() -> None:

@@ -13,7 +13,7 @@ from medsync_chain.blocks import Receipt
 from medsync_chain.chain import Chain
 from medsync_chain.classes import SierraClass
 from medsync_chain.compiling import Compilations, load_class, own_folder
-from medsync_chain.documents import receipt_document
+from medsync_chain.block_documents import receipt_document
 from medsync_chain.felts import short
 from medsync_chain.fees import Prices
 from medsync_chain.genesis import DEPLOYER, Genesis

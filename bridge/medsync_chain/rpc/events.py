@@ -8,7 +8,7 @@ from typing import Any
 
 from medsync_chain.blocks import Included
 from medsync_chain.chain import Chain
-from medsync_chain.documents import event_document
+from medsync_chain.block_documents import event_document
 from medsync_chain.errors import Code, Unacceptable
 from medsync_chain.execution import Event
 from medsync_chain.felts import to_hex

@@ -7,13 +7,8 @@ from typing import Any
 
 from medsync_chain.blocks import Block, Included
 from medsync_chain.chain import Chain
-from medsync_chain.documents import (
-    diff_document,
-    header_document,
-    pending_header,
-    receipt_document,
-    transaction_document,
-)
+from medsync_chain.block_documents import diff_document, header_document, pending_header, receipt_document
+from medsync_chain.documents import transaction_document
 from medsync_chain.errors import Code, Unacceptable
 from medsync_chain.felts import to_hex
 from medsync_chain.blocks import SEQUENCER, STARKNET_VERSION

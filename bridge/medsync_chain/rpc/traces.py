@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from medsync_chain.blocks import revert_reason
-from medsync_chain.documents import diff_document
+from medsync_chain.block_documents import diff_document
 from medsync_chain.execution import CallInfo
 from medsync_chain.felts import to_hex
 from medsync_chain.sequencer import Executed
