@@ -83,13 +83,18 @@ class Driver:
         result, effects = command(self.now())
         if not effects:
             return result
+        self._push(effects)
+        await self.committed()
+        return result
+
+    async def committed(self) -> None:
+        """Return once everything that happened up to now is committed. Raises DiskFull."""
         ticket = _Ticket()
         self._waiting.append(ticket)
-        self._push(effects)
+        self._work.set()
         await ticket.done.wait()
         if ticket.error is not None:
             raise ticket.error
-        return result
 
     def _refuse_when_full(self) -> None:
         if self.store.full:

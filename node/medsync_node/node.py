@@ -139,6 +139,7 @@ class Node:
         answer = self.engine.asking.take_answer(name)
         if answer is None:
             raise Refused("the custodian did not answer in time", code="custodian_timeout", advice="try again")
+        await self.driver.committed()  # other news may have woken us before our half's commit
         if isinstance(answer, Refused):
             raise answer
         return answer
