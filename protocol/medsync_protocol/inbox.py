@@ -59,6 +59,7 @@ class Inbox:
             FrameKind.ASK: self._ask,
             FrameKind.ANSWER: self._answer,
             FrameKind.ANCHOR: self._anchor,
+            FrameKind.ANCHOR_PULL: self._anchor_pull,
         }
 
     def take(self, now: int, session: Session, frame: bytes) -> list[Effect]:
@@ -258,7 +259,16 @@ class Inbox:
         checkpoints = self._held.checkpoints(replica.context)
         if checkpoints.anchoring is not None or is_founding(replica):
             return []
-        return checkpoints.acceptance.anchor(anchoring)
+        try:
+            return checkpoints.acceptance.anchor(anchoring)
+        except Malformed:
+            return []  # of members whose operations are perhaps not here yet: it is asked for again
+
+    def _anchor_pull(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
+        anchoring = self._held.checkpoints(replica.context).anchoring
+        if anchoring is None or not self._inside(session, replica):
+            return []
+        return [Send(session.peer, frames.encode(FrameKind.ANCHOR, replica.context, anchoring.encode()))]
 
     # -- guests -----------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from medsync_protocol.sealing import gossip_keys
 
 CHECKPOINT_EVERY_MS: Final = 60_000  # default of the setting `checkpoint.every`: cost on chain against open verdicts
 CATCH_UP_MS: Final = 1_000  # certificates and candidates' operations are asked for this often
+ANCHOR_ASKS_MS: Final = 5_000  # who doesn't know where a context is opened asks a member this often
 KNOCK_AFTER_MS: Final = 15_000  # without any link for this long, ask a member's door why
 FOLLOW_STAGGER_MS: Final = 2_000  # admins remove from contexts who left the network, one after another
 HINT_EVERY_MS: Final = 1_000  # gossip hints per context while some member is not linked
@@ -34,6 +35,7 @@ class Routine:
         self.electing: dict[ContextId, frozenset[MemberId]] = {}
         self._news_since: dict[ContextId, int] = {}
         self._caught_up_at = 0
+        self._anchors_asked_at = 0
         self._alone_since: int | None = None
         self._outsiders: dict[tuple[ContextId, MemberId], int] = {}
         self._topics: frozenset[bytes] = frozenset()
@@ -197,7 +199,22 @@ class Routine:
         if now - self._caught_up_at >= CATCH_UP_MS:
             self._caught_up_at = now
             effects += self._catch_up(now)
-        return [*effects, *self._knock(now, choose)]
+        return [*effects, *self._ask_anchors(now, choose), *self._knock(now, choose)]
+
+    def _ask_anchors(self, now: int, choose: int) -> list[Effect]:
+        """A newcomer, or who lost its journal, was not there when the founder told where the context is opened."""
+        held = self._held
+        if now - self._anchors_asked_at < ANCHOR_ASKS_MS:
+            return []
+        self._anchors_asked_at = now
+        effects: list[Effect] = []
+        for context, replica in held.replicas.items():
+            sessions = held.sync.linked(replica)
+            if context == NETWORK_CONTEXT or not sessions or held.checkpoints(context).anchoring is not None:
+                continue
+            peer = sessions[choose % len(sessions)].peer
+            effects.append(Send(peer, frames.encode(FrameKind.ANCHOR_PULL, context)))
+        return effects
 
     def _propose(self, now: int, replica: Replica) -> list[Effect]:
         """A voter proposes in its turn, once something has been new for the context's interval."""

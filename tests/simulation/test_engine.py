@@ -260,6 +260,17 @@ def test_voters_sign_what_the_contract_would_take_and_the_next_one_extends_it(ho
     assert second.following.consent_root != 0
 
 
+def test_a_member_admitted_after_the_anchoring_learns_of_it_without_reconnecting(hospitals: Hospitals) -> None:
+    world, north, late = hospitals.world, hospitals.north, hospitals.world.add("late")
+    world.join(late, north, Role.MEMBER)
+    world.until(lambda: world.converged(NETWORK_CONTEXT))
+    _anchored(hospitals)
+    world.run(2_000)
+    north.do(lambda now: north.engine.admit(now, hospitals.context, late.identity.member, Role.MEMBER))
+    world.until(lambda: hospitals.context in late.engine.replicas)
+    world.until(lambda: late.engine.checkpoints(hospitals.context).anchoring is not None)
+
+
 def test_checkpoints_go_on_with_one_voter_down_and_it_catches_up(hospitals: Hospitals) -> None:
     _anchored(hospitals)
     hospitals.west.crash()
