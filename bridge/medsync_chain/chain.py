@@ -190,6 +190,22 @@ class Chain:
         if self.sealing is Sealing.EACH_TRANSACTION:
             self.seal()
 
+    def replay(self, number: int) -> list[Executed]:
+        """Runs a sealed block's transactions again, on the state they had."""
+        block = self.history.block(number)
+        header = block.header
+        state = State(self.history.ledger.at(number - 1))
+        self._bury(state, number)
+        info = BlockInfo(number=number, timestamp=header.timestamp, sequencer=header.sequencer)
+        replayed = []
+        for one in block.included:
+            executed, after = execute(
+                one.transaction, base=state, class_of=self.contract_class, block=info, prices=header.prices
+            )
+            after.merge()
+            replayed.append(executed)
+        return replayed
+
     def _run(self, transaction: Transaction) -> None:
         executed, state = execute(
             transaction,
@@ -222,12 +238,16 @@ class Chain:
         self._next_timestamp = None
         number = parent.number + 1
         state = State(self.history.ledger.at())
-        buried = number - costs.BLOCK_HASH_DELAY
-        if buried >= 0:
-            state.set_storage(BLOCK_HASHES, buried, self.history.headers[buried].hash)
+        self._bury(state, number)
         timestamp = max(wanted, parent.timestamp)
         info = BlockInfo(number=number, timestamp=timestamp, sequencer=SEQUENCER)
         return Pending(info=info, prices=self.prices, state=state)
+
+    def _bury(self, state: State, number: int) -> None:
+        """Every block writes down the hash of the one ten before it, for contracts to read."""
+        buried = number - costs.BLOCK_HASH_DELAY
+        if buried >= 0:
+            state.set_storage(BLOCK_HASHES, buried, self.history.headers[buried].hash)
 
     def _seal(self, info: BlockInfo, included: Sequence[Included], state: State, prices: Prices) -> Header:
         diff = state.diff()

@@ -16,6 +16,7 @@ class Code(IntEnum):
     METHOD_NOT_FOUND = -32601
     INVALID_PARAMS = -32602
     INTERNAL = -32603
+    NO_TRACE_AVAILABLE = 10
     CONTRACT_NOT_FOUND = 20
     ENTRYPOINT_NOT_FOUND = 21
     BLOCK_NOT_FOUND = 24
@@ -52,6 +53,7 @@ MESSAGES: dict[Code, str] = {
     Code.METHOD_NOT_FOUND: "Method not found",
     Code.INVALID_PARAMS: "Invalid params",
     Code.INTERNAL: "Internal error",
+    Code.NO_TRACE_AVAILABLE: "No trace available for transaction",
     Code.CONTRACT_NOT_FOUND: "Contract not found",
     Code.ENTRYPOINT_NOT_FOUND: "Requested entrypoint does not exist in the contract",
     Code.BLOCK_NOT_FOUND: "Block not found",

@@ -20,8 +20,10 @@ from medsync_chain.chain import Chain
 from medsync_chain.rpc.dispatch import Method, Methods, answer
 from medsync_chain.rpc.events import event_methods
 from medsync_chain.rpc.knobs import Outage, knob_methods
+from medsync_chain.rpc.proofs import proof_methods
 from medsync_chain.rpc.reading import reading_methods
 from medsync_chain.rpc.running import running_methods
+from medsync_chain.rpc.traces import trace_methods
 
 __all__ = ["Server", "methods_of"]
 
@@ -42,6 +44,8 @@ def methods_of(chain: Chain, outage: Outage, *, knobs: bool) -> Methods:
         **reading_methods(chain),
         **running_methods(chain),
         **event_methods(chain),
+        **trace_methods(chain),
+        **proof_methods(chain),
     }
     return methods | dict(knob_methods(chain, outage)) if knobs else methods
 

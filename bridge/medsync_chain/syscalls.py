@@ -109,7 +109,7 @@ class Syscalls:
         return []
 
     def _emit_event(self, request: Request) -> list[int]:
-        keys, data = request.span(0), request.span(2)
+        keys, data = tuple(request.span(0)), tuple(request.span(2))
         context = self.context
         for name, count, limit in (
             ("keys", len(keys), costs.MAX_EVENT_KEYS),
@@ -128,7 +128,7 @@ class Syscalls:
         message = Message(
             sender=self.info.call.address,
             recipient=request.arguments[0],
-            payload=request.span(1),
+            payload=tuple(request.span(1)),
             order=self.context.messages,
         )
         self.info.own_messages.append(message)

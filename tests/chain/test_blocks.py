@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from medsync_chain.blocks import Receipt
 from medsync_chain.chain import Sealing
 from medsync_chain.commitments import block_hash
 from medsync_chain.errors import Code, Unacceptable
+from medsync_chain.felts import short
+from medsync_chain.hashes import poseidon_many
 from medsync_chain.keccak import selector
-from medsync_chain.token import FEE_TOKEN, balance_of
+from medsync_chain.token import FEE_TOKEN, balance_cell, balance_of
 from medsync_chain.transactions import Transaction
 from medsync_chain.tries import StateTries
+from medsync_chain.vm.field import FIELD_PRIME
+from medsync_chain.vm.pedersen import pedersen
 from tests.chain.world import GENESIS_TIME, World
 
 
@@ -186,6 +192,63 @@ def test_events_are_filtered_by_contract_keys_and_blocks(world: World) -> None:
 )
 def test_a_bad_filter_is_told_what_is_wrong(world: World, filters: dict[str, object], code: int) -> None:
     assert world.rpc("starknet_getEvents", filter=filters)["code"] == code
+
+
+def test_a_proof_leads_from_a_cell_to_the_root_in_the_header(world: World) -> None:
+    pay(world, 41)
+    cell = balance_cell(0x77)
+    proof = world.rpc(
+        "starknet_getStorageProof",
+        block_id="latest",
+        contract_addresses=[hex(FEE_TOKEN)],
+        contracts_storage_keys=[{"contract_address": hex(FEE_TOKEN), "storage_keys": [hex(cell)]}],
+    )
+    leaf = {name: int(felt, 16) for name, felt in proof["contracts_proof"]["contract_leaves_data"][0].items()}
+    assert walk(proof["contracts_storage_proofs"][0], leaf["storage_root"], cell) == 41
+    state_hash = pedersen(pedersen(pedersen(leaf["class_hash"], leaf["storage_root"]), leaf["nonce"]), 0)
+    roots = {name: int(felt, 16) for name, felt in proof["global_roots"].items()}
+    assert walk(proof["contracts_proof"]["nodes"], roots["contracts_tree_root"], FEE_TOKEN) == state_hash
+    state = [short("STARKNET_STATE_V0"), roots["contracts_tree_root"], roots["classes_tree_root"]]
+    assert poseidon_many(state) == world.chain.history.latest.root
+    old = world.rpc("starknet_getStorageProof", block_id={"block_number": 0})
+    assert old["code"] == 42
+
+
+def walk(nodes: list[dict[str, Any]], root: int, key: int) -> int:
+    """Follows a key down from a root through nodes whose hashes it checks; the leaf."""
+    known = {int(entry["node_hash"], 16): entry["node"] for entry in nodes}
+    height, at = 251, root
+    while height:
+        node = known[at]
+        if "left" in node:
+            left, right = int(node["left"], 16), int(node["right"], 16)
+            assert pedersen(left, right) == at
+            height -= 1
+            at = right if key >> height & 1 else left
+        else:
+            child, path, length = int(node["child"], 16), int(node["path"], 16), node["length"]
+            assert (pedersen(child, path) + length) % FIELD_PRIME == at
+            height -= length
+            assert key >> height & ((1 << length) - 1) == path
+            at = child
+    return at
+
+
+def test_a_block_run_again_does_the_same(world: World) -> None:
+    probe = world.probe()
+    world.chain.sealing = Sealing.ON_DEMAND
+    paid = pay(world, 5)
+    world.chain.add(world.invoke((probe, "set_then_fail", [1, 3])))
+    waiting = world.rpc("starknet_traceTransaction", transaction_hash=hex(paid.hash))
+    number = world.chain.seal().number
+    world.chain.seal()
+    included = world.chain.history.block(number).included
+    again = [Receipt.of(executed) for executed in world.chain.replay(number)]
+    assert again == [one.receipt for one in included]
+    traces = world.rpc("starknet_traceBlockTransactions", block_id={"block_number": number})
+    assert traces[0]["trace_root"] == waiting
+    assert "after writing" in traces[1]["trace_root"]["execute_invocation"]["revert_reason"]
+    assert world.rpc("starknet_traceTransaction", transaction_hash="0x1")["code"] == 29
 
 
 def test_minted_money_comes_from_the_bank(world: World) -> None:

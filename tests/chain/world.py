@@ -13,7 +13,6 @@ from medsync_chain.blocks import Receipt
 from medsync_chain.chain import Chain
 from medsync_chain.classes import SierraClass
 from medsync_chain.compiling import Compilations, load_class, own_folder
-from medsync_chain.block_documents import receipt_document
 from medsync_chain.felts import short
 from medsync_chain.fees import Prices
 from medsync_chain.genesis import DEPLOYER, Genesis
@@ -169,12 +168,6 @@ class World:
             block_id=block,
         )
         return [int(felt, 16) for felt in found] if isinstance(found, list) else found
-
-    def documents(self) -> list[dict[str, Any]]:
-        """All receipts, as clients see them."""
-        history = self.chain.history
-        blocks = [history.block(number) for number in range(len(history))]
-        return [receipt_document(one, "ACCEPTED_ON_L2") for block in blocks for one in block.included]
 
 
 def execute_calldata(calls: Sequence[Call]) -> tuple[int, ...]:

@@ -1,4 +1,7 @@
-"""What a transaction did, call by call (the trace part of Starknet's JSON-RPC specification)."""
+"""What a transaction did, call by call (the trace part of Starknet's JSON-RPC specification).
+
+Traces are not kept: a sealed transaction's is made by running its block again, which gives the same.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,52 @@ from typing import Any
 
 from medsync_chain.blocks import revert_reason
 from medsync_chain.block_documents import diff_document
+from medsync_chain.chain import Chain
+from medsync_chain.errors import Code, Unacceptable
 from medsync_chain.execution import CallInfo
 from medsync_chain.felts import to_hex
+from medsync_chain.rpc.dispatch import Method, Methods, Params
+from medsync_chain.rpc.places import block_of, felt
 from medsync_chain.sequencer import Executed
 
-__all__ = ["trace_document"]
+__all__ = ["trace_document", "trace_methods"]
+
+
+class Traces:
+    """Runs blocks again."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+
+    def of_transaction(self, params: Params) -> Any:
+        """Raises Unacceptable: 29, 10 for one that is in no block yet."""
+        wanted = felt(params["transaction_hash"], "transaction_hash")
+        for executed in self._chain.pending.executed:
+            if executed.transaction.hash == wanted:
+                return trace_document(executed)
+        place = self._chain.history.place_of(wanted)
+        if place is None:
+            if self._chain.pool.find(wanted) is not None:
+                raise Unacceptable(Code.NO_TRACE_AVAILABLE, {"status": "RECEIVED"})
+            raise Unacceptable(Code.TXN_HASH_NOT_FOUND)
+        return trace_document(self._chain.replay(place[0])[place[1]])
+
+    def of_block(self, params: Params) -> Any:
+        """Raises Unacceptable (24)."""
+        block = block_of(self._chain, params["block_id"])
+        return [
+            {"transaction_hash": to_hex(executed.transaction.hash), "trace_root": trace_document(executed)}
+            for executed in self._chain.replay(block.number)
+        ]
+
+
+def trace_methods(chain: Chain) -> Methods:
+    """By name."""
+    traces = Traces(chain)
+    return {
+        "starknet_traceTransaction": Method(traces.of_transaction, ("transaction_hash",)),
+        "starknet_traceBlockTransactions": Method(traces.of_block, ("block_id",)),
+    }
 
 
 def trace_document(executed: Executed) -> dict[str, Any]:
