@@ -99,7 +99,25 @@ async def test_the_dialling_side_takes_no_frame_before_the_link_is_accepted() ->
     accepted = Ends(outbound=True)
     accepted.link.received(ACCEPT + framed(b"in time"))
     assert accepted.link.accepted.is_set()
+    accepted.link.enter()
     assert await accepted.queue.receive() == FrameReceived(PEER, b"in time")
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_frames_that_come_with_the_acceptance_wait_until_the_driver_knows_the_link(pieces: int) -> None:
+    """Else the peer's hello is lost: a busy dialler finds acceptance and hello in one read, and enters the link later."""
+    queue = EventQueue()
+    table = LinkTable(DeviceId(b"o" * 32), queue, lambda peer: None)
+    link = Link(PEER, outbound=True, queue=queue, closed=table.closed)
+    link.attach(Wire())
+    stream = ACCEPT + framed(b"hello") + framed(b"more")
+    for at in range(0, len(stream), -(-len(stream) // pieces)):
+        link.received(stream[at : at + -(-len(stream) // pieces)])
+    assert link.accepted.is_set()
+    assert table.offer(link)
+    assert [await queue.receive() for _ in range(3)] == [
+        Connected(PEER, True), FrameReceived(PEER, b"hello"), FrameReceived(PEER, b"more"),
+    ]  # fmt: skip
 
 
 async def test_reading_stops_when_the_driver_does_not_take_and_goes_on_when_it_does() -> None:

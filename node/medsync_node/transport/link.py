@@ -65,6 +65,7 @@ class Link:
         self._buffer = bytearray()
         self._unread = 0
         self._paused = False
+        self._entered = not outbound
         self._ping_queued = False
         self._pinged: float | None = None
         self._answered = trio.current_time()
@@ -80,6 +81,13 @@ class Link:
         """Tell the dialling side that this is the link."""
         self.accepted.set()
         self._write(_ACCEPT)
+
+    def enter(self) -> None:
+        """The driver was told of the link: its frames may follow. What came with the acceptance waited for this."""
+        if not self._entered:
+            self._entered = True
+            if not self._paused:
+                self._parse()
 
     # outgoing
 
@@ -151,7 +159,7 @@ class Link:
             if size > MAX_LINK_FRAME:
                 self.close(f"sent a frame of {size} bytes; at most {MAX_LINK_FRAME}")
                 return
-            if len(buffer) - at < _LENGTH + size:
+            if not self._entered or len(buffer) - at < _LENGTH + size:
                 break
             with memoryview(buffer) as view:
                 frame = bytes(view[at + _LENGTH : at + _LENGTH + size])

@@ -57,6 +57,7 @@ class LinkTable:
             return False
         self._links[link.peer] = link
         self._queue.put(Connected(link.peer, link.outbound))
+        link.enter()
         self._changed(link.peer)
         return True
 
