@@ -17,10 +17,11 @@ SURFACE = {
         "Unreachable",
     ],
     "medsync_node.testing": ["Cluster", "ClusterNode"],
+    "medsync_sim": ["Result", "Sweep", "run", "sweep"],
 }  # fmt: skip
 COMMANDS = {
     "access", "audit", "bridge", "chain", "cluster", "consent", "context", "contract", "demo", "init", "join", "member",
-    "network", "run", "status", "subject", "verify",
+    "network", "run", "simulate", "status", "subject", "verify",
 }  # fmt: skip
 
 

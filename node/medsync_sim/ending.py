@@ -1,0 +1,182 @@
+"""How a run ends: everything is mended, the consortium is given time, and what must have come true is looked at.
+
+L1 to L5, S6 of every acknowledged operation, S7 of every fork, S1 after a restart, K1 of every removed member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from medsync_protocol.ids import ContextId, device_of
+from medsync_protocol.kinds import Plane, Verdict
+from medsync_sim.authority import Past
+from medsync_sim.invariants import view
+from medsync_sim.ledger import Finding
+from medsync_sim.moves import mend
+from medsync_sim.node import SimNode
+from medsync_sim.world import World
+
+CONVERGE_MS: Final = 60_000  # L1's bound: twenty anti-entropy rounds of 3 s, reconnects included
+SETTLE_MS: Final = 90_000  # L2's: some checkpoints of every interval used here, and their depth
+LEARN_MS: Final = 60_000  # L5's: a removed member knocks after 15 s without links
+
+
+def finish(world: World, *, settles: bool = True) -> None:
+    """Mend, wait, look. `settles` False: a scenario that leaves no quorum or no chain."""
+    mend(world)
+    if not world.until(lambda: not apart(world), CONVERGE_MS):
+        world.find([world.broke("L1", f"not in step a minute after the heal: {apart(world)}")])
+        return
+    if settles and world.chain is not None:
+        _settle(world)
+    world.find(_waiting(world))
+    world.find(_acknowledged(world))
+    world.find(_forked(world))
+    world.find(_removed_learn(world))
+    world.find(_reads_nothing(world))
+    world.find(_restarts(world))
+
+
+def apart(world: World) -> str:
+    """What still differs among honest members; empty when nothing does."""
+    context = world.the_context
+    members = world.members()
+    if not members:
+        return ""
+    state = members[0].replica(context).membership
+    absent = [n.name for n in world.honest() if n.member in state.members and n not in members]
+    if absent:
+        return f"{', '.join(absent)} not in yet"
+    for what, of in (
+        ("operations", lambda r: tuple(sorted((c, n, r.chains.head(c)) for c, n in r.vector.items()))),
+        ("membership", lambda r: r.membership.root()),
+        ("forks", lambda r: tuple(sorted(r.judge.forks.items()))),
+        ("readable", lambda r: tuple(sorted(r.readable().items()))),
+    ):
+        if len({of(node.replica(context)) for node in members}) > 1:
+            return what
+    return ""
+
+
+def _settle(world: World) -> None:
+    """L2: what is held now gets into a settled checkpoint."""
+    context = world.the_context
+    members = world.members()
+    wanted = members[0].engine.checkpoints(context).acceptance.closed() if members else {}
+
+    def done() -> bool:
+        for node in world.members():
+            acceptance = node.engine.checkpoints(context).acceptance
+            below = acceptance.history[acceptance.settled].cut.vector
+            if any(below.get(chain, 0) < count for chain, count in wanted.items()):
+                return False
+        return not apart(world)
+
+    if not world.until(done, SETTLE_MS, 500):
+        late = [
+            f"{n.name} {n.engine.checkpoints(context).signed}/{n.engine.checkpoints(context).settled}"
+            for n in world.members()
+        ]
+        world.find([world.broke("L2", f"not settled in time (signed/settled: {', '.join(late)})")])
+
+
+def _waiting(world: World) -> Iterator[Finding]:
+    """L3: what is parked has drained, or says why. Hostile operations may wait for ever."""
+    for node in world.members():
+        for chain, seq, reason in node.replica(world.the_context).parking.reasons():
+            author = next((n for n in world.nodes.values() if n.device == device_of(chain)), None)
+            if author is not None and author.honest:
+                yield world.broke("L3", f"{node.name} still parks {author.name}'s operation {seq}: {reason.value}")
+
+
+def _acknowledged(world: World) -> Iterator[Finding]:
+    """S6: whatever an honest node told its user is recorded is there, at every member."""
+    members = world.members()
+    for write in world.ledger.writes.values():
+        context, chain, seq = write.place
+        if not write.honest or not write.acked or write.node in world.ledger.lossy or context != world.context:
+            continue
+        author = world.nodes[write.node]
+        for node in {author.name: author, **{n.name: n for n in members}}.values():
+            replica = node.replica(context)
+            if node is not author and author not in members:
+                continue  # removed: what it wrote after its cut-off need not reach anybody
+            if replica.chains.next_seq(chain) <= seq or replica.chains.slot(chain, seq).op_id != write.op_id:
+                yield world.broke("S6", f"{node.name} lacks {write.node}'s acknowledged operation {seq}")
+
+
+def _forked(world: World) -> Iterator[Finding]:
+    """S7: of a fork never both branches count, and every honest member has the proof."""
+    context = world.the_context
+    for chain, seq in world.ledger.forks(context):
+        for node in world.members():
+            replica = node.replica(context)
+            final = node.engine.checkpoints(context).acceptance
+            below = final.history[final.settled].cut.vector if final.history else {}
+            if replica.chains.next_seq(chain) <= seq or below.get(chain, 0) > seq:
+                continue
+            if not replica.judge.forked(chain, seq):
+                yield world.broke("S7", f"{node.name} never heard that operation {seq} was signed twice")
+            elif replica.verdict(chain, seq) is Verdict.EFFECTIVE:
+                yield world.broke("S7", f"{node.name} counts a branch of a fork")
+
+
+def _removed_learn(world: World) -> Iterator[Finding]:
+    """L5: who was removed is told, sooner or later."""
+    context = world.the_context
+    members = world.members()
+    if not members:
+        return
+    state = members[0].replica(context).membership
+    gone = {removed.member for removed in state.removed if removed.device is None} - set(state.members)
+    nodes = [n for n in world.honest() if n.member in gone and n.replica(context) is not None]
+
+    def told() -> bool:
+        return all(node.replica(context).role is None for node in nodes)
+
+    if not world.until(told, LEARN_MS):
+        names = ", ".join(node.name for node in nodes if node.replica(context).role is not None)
+        yield world.broke("L5", f"never learnt of its removal: {names}")
+
+
+def _reads_nothing(world: World) -> Iterator[Finding]:
+    """K1: a removed member holds no key under which something was written by someone who knew of the removal."""
+    context = world.the_context
+    members = world.members()
+    if not members:
+        return
+    replica = members[0].replica(context)
+    past = Past(replica)
+    for removed in replica.membership.removed:
+        node = world.node_of(removed.member)
+        theirs = None if node is None or not node.up else node.replica(context)
+        if theirs is None or removed.left or removed.device or removed.member in replica.membership.members:
+            continue
+        keys = set(theirs.ring.epochs())
+        for chain, seq, slot in replica.chains.above({}):
+            author = next((n for n in world.nodes.values() if n.device == device_of(chain)), None)
+            if slot.plane != Plane.DATA or author is None or not author.honest or slot.key_id not in keys:
+                continue
+            if any(removed.op_id == head or removed.op_id in past.of(head) for head in slot.heads):
+                yield world.broke("K1", f"the removed {node.name if node else '?'} can read {author.name}'s {seq}")
+
+
+def _restarts(world: World) -> Iterator[Finding]:
+    """S1: from its disk alone a node says what it said before."""
+    context = world.the_context
+    for node in world.members():
+        if node.disk.full:
+            continue
+        before = _said(node, context)
+        node.crash()
+        node.start()
+        if _said(node, context) != before:
+            yield world.broke("S1", f"{node.name} says otherwise after a restart")
+
+
+def _said(node: SimNode, context: ContextId) -> Any:
+    held, said = view(node, context)
+    return held[1], held[3], said
+
+
