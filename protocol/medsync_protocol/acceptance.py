@@ -23,10 +23,15 @@ from medsync_protocol.journal import Record, ValueRecord
 from medsync_protocol.kinds import Plane, Verdict
 from medsync_protocol.membership import MembershipState
 from medsync_protocol.operation import NO_KEY
-from medsync_protocol.policy import policy_hash, policy_named
 from medsync_protocol.poseidon import Felt, felt_bytes, felt_of
 from medsync_protocol.replica import Replica
 from medsync_protocol.transition import Anchor
+
+
+def _policy_hash(state: MembershipState) -> bytes:
+    assert state.policy is not None, "a cut contains the genesis, which names a policy"
+    return state.policy.digest
+
 
 Verdicts = tuple[tuple[ChainId, int, OpId, Verdict], ...]
 
@@ -139,7 +144,7 @@ class Acceptance:
             anchor=self.contract, head=head.statement, peaks=head.peaks, consents=self.consents,
             changes=self._changes(verdicts), cut=cut, verdicts=verdicts,
             next_signers=state.voters or head.next_signers, membership_root=state.root(),
-            key_id=state.usable_key() or NO_KEY, policy_hash=policy_hash(policy_named(replica.genesis.policy)),
+            key_id=state.usable_key() or NO_KEY, policy_hash=_policy_hash(state),
             not_before=not_before, expected=expected,
         )  # fmt: skip
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_int, want_str
+from medsync_protocol.codec import pack, unpack, want_array, want_bool, want_bytes, want_int, want_str
 from medsync_protocol.errors import Malformed
-from medsync_protocol.ids import ChainId, DeviceId, KeyId, MemberId
+from medsync_protocol.ids import ChainId, DeviceId, KeyId, MemberId, OpId
 from medsync_protocol.kinds import OpKind, Role
 
 MAX_MEMBERS = 250  # the contract's bound on a voter list; members may be more, wraps may not
@@ -192,6 +192,62 @@ class Rotate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rekey:
+    """A member's keys renewed: its sealing key by itself, or its lost member key by votes, `card` being the new one.
+
+    `rotation` is the key that a thief of the lost one doesn't get; None where only the sealing key is renewed.
+    """
+
+    member: MemberId
+    card: MemberCard
+    cut_off: CutOff = ()
+    rotation: Rotation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """A forked chain counts again from `seq` on, after the operation `prev`: of the branches this one goes on."""
+
+    chain: ChainId
+    seq: int
+    prev: OpId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endorse:
+    """A vote on an open proposal, for it or against; `cut_off`: what stands of a removal's target, as the voter sees it."""
+
+    proposal: OpId
+    yes: bool = True
+    cut_off: CutOff = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyName:
+    """A membership policy exactly: `digest` is over name, source, version and parameters."""
+
+    name: str
+    version: int
+    digest: bytes
+    parameters: tuple[tuple[str, int | str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyBallot:
+    """A vote to replace the policy whose digest is `base`; counted among the voters, whatever the policy."""
+
+    base: bytes
+    policy: PolicyName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """The owner hands the context over to another admin."""
+
+    member: MemberId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
     """A kind this version doesn't know: kept and relayed, not folded."""
 
@@ -217,6 +273,11 @@ Action = (
     | DeviceRevoke
     | Merge
     | Rotate
+    | Rekey
+    | Resume
+    | Endorse
+    | PolicyBallot
+    | Transfer
     | Unknown
     | Unreadable
 )
@@ -258,6 +319,17 @@ def encode_action(action: Action) -> tuple[OpKind, bytes]:
             return OpKind.MERGE, pack([])
         case Rotate() as r:
             return OpKind.ROTATE, pack([r.rotation.fields()])
+        case Rekey() as r:
+            rotation = None if r.rotation is None else r.rotation.fields()
+            return OpKind.REKEY, pack([r.member, r.card.fields(), r.cut_off, rotation])
+        case Resume() as r:
+            return OpKind.RESUME, pack([r.chain, r.seq, r.prev])
+        case Endorse() as e:
+            return OpKind.ENDORSE, pack([e.proposal, e.yes, e.cut_off])
+        case PolicyBallot(base=base, policy=p):
+            return OpKind.POLICY, pack([base, p.name, p.version, p.digest, p.parameters])
+        case Transfer() as t:
+            return OpKind.TRANSFER, pack([t.member])
         case Unknown() | Unreadable():
             raise Malformed("only kinds that this version understands are written")
 
@@ -345,6 +417,36 @@ def _parse_merge(value: Any) -> Merge:
     return Merge()
 
 
+def _parse_rekey(value: Any) -> Rekey:
+    member, card, cut_off, rotation = want_array(value, 4)
+    return Rekey(
+        member=MemberId(want_bytes(member, 32)), card=MemberCard.parse(card), cut_off=_cut_off(cut_off),
+        rotation=None if rotation is None else Rotation.parse(rotation),
+    )  # fmt: skip
+
+
+def _parse_resume(value: Any) -> Resume:
+    chain, seq, prev = want_array(value, 3)
+    return Resume(chain=ChainId(want_bytes(chain, 40)), seq=want_int(seq), prev=OpId(want_bytes(prev, 32)))
+
+
+def _parse_endorse(value: Any) -> Endorse:
+    proposal, yes, cut_off = want_array(value, 3)
+    return Endorse(proposal=OpId(want_bytes(proposal, 32)), yes=want_bool(yes), cut_off=_cut_off(cut_off))
+
+
+def _parse_policy_ballot(value: Any) -> PolicyBallot:
+    base, name, version, digest, parameters = want_array(value, 5)
+    pairs = [want_array(item, 2) for item in want_array(parameters, at_most=32)]
+    named = tuple((want_str(k, 64), v if type(v) is str else want_int(v)) for k, v in pairs)
+    if any(a[0] >= b[0] for a, b in pairwise(named)):
+        raise Malformed("a policy's parameters stand in ascending order, each once")
+    policy = PolicyName(
+        name=want_str(name, 64), version=want_int(version, 1), digest=want_bytes(digest, 32), parameters=named
+    )
+    return PolicyBallot(base=want_bytes(base, 32), policy=policy)
+
+
 _PARSERS: Mapping[int, Callable[[Any], Action]] = {
     OpKind.GENESIS: _parse_genesis,
     OpKind.ADMIT: _parse_admit,
@@ -356,5 +458,10 @@ _PARSERS: Mapping[int, Callable[[Any], Action]] = {
     OpKind.DEVICE_ADD: _parse_device_add,
     OpKind.DEVICE_REVOKE: _parse_device_revoke,
     OpKind.MERGE: _parse_merge,
+    OpKind.REKEY: _parse_rekey,
+    OpKind.RESUME: _parse_resume,
+    OpKind.ENDORSE: _parse_endorse,
+    OpKind.POLICY: _parse_policy_ballot,
+    OpKind.TRANSFER: lambda value: Transfer(member=MemberId(want_bytes(want_array(value, 1)[0], 32))),
     OpKind.ROTATE: lambda value: Rotate(rotation=Rotation.parse(want_array(value, 1)[0])),
 }

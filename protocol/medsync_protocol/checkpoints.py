@@ -262,8 +262,8 @@ class Checkpoints:
         if any(below.get(chain, 0) < count for chain, count in head.obliged.items()):
             return None
         members = [key for _, key in head.next_signers]
-        if self.voter_key not in members:
-            return None
+        if self.voter_key not in members or self._replica.fold.rules() is None:
+            return None  # no voter, or the voters chose a membership policy that this node hasn't: it can't judge
         return cast_vote(tally.built.digest, members, self._secret)
 
     def take_vote(self, k: int, digest: Felt, vote: Vote) -> list[Effect]:

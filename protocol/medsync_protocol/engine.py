@@ -26,6 +26,7 @@ from medsync_protocol.inbox import Inbox
 from medsync_protocol.journal import OpRecord, Record, ValueRecord
 from medsync_protocol.kinds import Role
 from medsync_protocol.operation import born, decode_header, op_id_of
+from medsync_protocol.policy import Policies
 from medsync_protocol.ports import JOIN_PROTOCOL, NOTICE_PROTOCOL
 from medsync_protocol.replica import ApplicationFactory, Replica, Submitted
 from medsync_protocol.routine import Routine
@@ -42,9 +43,11 @@ class Engine(Held):
 
     def __init__(
         self, identity: Identity, *, incarnation: bytes, entropy: Entropy,
-        applications: Mapping[str, ApplicationFactory],
+        applications: Mapping[str, ApplicationFactory], policies: Policies | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(identity, incarnation=incarnation, entropy=entropy, applications=applications)
+        super().__init__(
+            identity, incarnation=incarnation, entropy=entropy, applications=applications, policies=policies
+        )
         self._inbox = Inbox(self)
         self._routine = Routine(self)
 
@@ -194,7 +197,7 @@ class Engine(Held):
     ) -> tuple[Replica, list[Effect]]:  # fmt: skip
         wire = governance.genesis(
             self.identity, self._incarnation, now, network=network, name=name, application=application,
-            policy=policy, auditors=auditors, settings=settings, entropy=self.entropy,
+            policy=policy, auditors=auditors, settings=self.policies.settings(policy, settings), entropy=self.entropy,
         )  # fmt: skip
         replica = self.adopt(now, wire)
         assert replica is not None, "a new genesis founds a new context"

@@ -39,6 +39,7 @@ class FrameKind(IntEnum):
     NOTICE = 16  # context, operations: from a removed member (PROTOCOL §3.4)
     ADDRESSES = 17  # devices and where they listen
     ANCHOR = 18  # context, where it is opened on chain, signed by its founder
+    POLICY = 19  # context, code, why: its membership policy is another one here, so it is not followed
     ANCHOR_PULL = 20  # context: where is it opened, please
 
 

@@ -18,6 +18,7 @@ from medsync_protocol.heartbeat import HeartbeatBook
 from medsync_protocol.identity import Identity
 from medsync_protocol.ids import NETWORK_CONTEXT, ContextId, DeviceId, MemberId, NetworkId
 from medsync_protocol.operation import born, decode_header, op_id_of, split
+from medsync_protocol.policy import Policies
 from medsync_protocol.ports import Standing
 from medsync_protocol.pulse import Pulse
 from medsync_protocol.replica import ApplicationFactory, Replica
@@ -31,7 +32,7 @@ class Held:
 
     def __init__(
         self, identity: Identity, *, incarnation: bytes, entropy: Entropy,
-        applications: Mapping[str, ApplicationFactory],
+        applications: Mapping[str, ApplicationFactory], policies: Policies | None = None,
     ) -> None:  # fmt: skip
         self.identity = identity
         self.entropy = entropy
@@ -44,6 +45,7 @@ class Held:
         self.prospects: set[ContextId] = set()
         self._incarnation = incarnation
         self._applications = applications
+        self.policies = policies or Policies()
         self._pulses: dict[ContextId, Pulse] = {}
         self._checkpoints: dict[ContextId, Checkpoints] = {}
 
@@ -105,7 +107,7 @@ class Held:
     def _open(self, network: NetworkId, context: ContextId, genesis: bytes) -> Replica:
         replica = Replica(
             genesis, network=network, context=context, identity=self.identity, incarnation=self._incarnation,
-            applications=self._applications, entropy=self.entropy,
+            applications=self._applications, entropy=self.entropy, policies=self.policies,
         )  # fmt: skip
         if context == NETWORK_CONTEXT:
             self.network = network

@@ -9,13 +9,13 @@ from medsync_protocol import frames, governance
 from medsync_protocol.anchoring import Anchoring
 from medsync_protocol.candidate import Candidate
 from medsync_protocol.certificate import vote_fields, want_vote
-from medsync_protocol.codec import want_array, want_bool, want_bytes, want_int
+from medsync_protocol.codec import want_array, want_bool, want_bytes, want_int, want_str
 from medsync_protocol.directory import is_founding
 from medsync_protocol.effects import Effect, Notify, Send, Serve
 from medsync_protocol.errors import BadSignature, Malformed, Refused
 from medsync_protocol.frames import FrameKind
 from medsync_protocol.held import Held
-from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, DeviceId, KeyId, MemberId
+from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, DeviceId, KeyId, MemberId, short
 from medsync_protocol.joining import accepted_reply, check_invitation, read_request
 from medsync_protocol.kinds import Plane, Role
 from medsync_protocol.operation import PROTOCOL_VERSION, decode_header, split
@@ -28,6 +28,8 @@ from medsync_protocol.sync import Session
 
 MAX_PROSPECTS: Final = 64  # contexts that peers named and whose genesis has not come yet
 NOTICE_EVERY_MS: Final = 1_000  # a removed member hands in operations at most this often
+MAX_REFUSED: Final = 1_000  # contexts not followed for their policy that were shown already
+MAX_REFUSAL: Final = 512  # characters of a peer's reason
 MAX_NOTICERS: Final = 1_000  # guests whose last notice is remembered
 
 Fields = tuple[Any, ...]
@@ -39,9 +41,11 @@ class Inbox:
     def __init__(self, held: Held) -> None:
         self._held = held
         self._noticed: dict[DeviceId, int] = {}
+        self._refused: set[tuple[DeviceId, ContextId]] = set()
         self._plain: Mapping[int, Callable[[int, Session, Fields], list[Effect]]] = {
             FrameKind.HELLO: self._hello,
             FrameKind.ADDRESSES: self._addresses,
+            FrameKind.POLICY: self._policy_differs,
         }
         self._in_context: Mapping[int, Callable[[int, Session, Replica, Fields], list[Effect]]] = {
             FrameKind.VECTOR: self._vector,
@@ -92,11 +96,34 @@ class Inbox:
         _, wires = frames.want_ops(fields)
         if not wires:
             return []
-        replica = held.adopt(now, wires[0])
+        try:
+            replica = held.adopt(now, wires[0])
+        except Refused as refusal:
+            return self._refuse_policy(session, context, refusal)
         if replica is None or replica.context != context:
             return []
         held.prospects.discard(context)
         return held.sync.on_ops(now, session, replica, wires)
+
+    def _refuse_policy(self, session: Session, context: ContextId, refusal: Refused) -> list[Effect]:
+        """A context whose membership policy this node has not, or another of the name: both sides show it."""
+        if (session.peer, context) in self._refused:
+            return []
+        if len(self._refused) >= MAX_REFUSED:
+            self._refused.clear()
+        self._refused.add((session.peer, context))
+        said = (("code", refusal.code), ("why", str(refusal)), ("advice", refusal.advice))
+        frame = frames.encode(FrameKind.POLICY, context, refusal.code, str(refusal)[:MAX_REFUSAL])
+        return [Notify("policy_differs", context, said), Send(session.peer, frame)]
+
+    def _policy_differs(self, now: int, session: Session, fields: Fields) -> list[Effect]:
+        """A peer can't follow a context of ours: its membership policy is another one there."""
+        context, code, why = want_array(fields, 3)
+        said = (("code", want_str(code, 64)), ("why", want_str(why, MAX_REFUSAL)), ("peer", short(session.peer)))
+        named = frames.want_context(context)
+        if named not in self._held.replicas:
+            return []
+        return [Notify("policy_differs", named, said)]
 
     # -- sessions ---------------------------------------------------------------------------------------------
 

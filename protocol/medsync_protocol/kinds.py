@@ -25,9 +25,12 @@ class OpKind(IntEnum):
     VOTE = 7
     DEVICE_ADD = 8
     DEVICE_REVOKE = 9
-    REKEY = 10  # reserved: new sealing key, or a member key replaced by votes
-    RESUME = 11  # reserved: a removed or forked device is admitted again from a named seq
+    REKEY = 10  # new sealing key, or a member key replaced by votes
+    RESUME = 11  # a forked chain counts again from a named seq
     MERGE = 12  # carries nothing: joins membership heads
+    ENDORSE = 13  # a vote on a proposal
+    POLICY = 14  # a vote to replace the membership policy
+    TRANSFER = 15  # the owner hands the context over
     ROTATE = 20
     BATCH = 32  # data plane: entries carry their own kinds
 
@@ -78,7 +81,8 @@ class Verdict(IntEnum):
     VOID_EPOCH = 8  # a rotation that is not one above the highest epoch in its past
     VOID_MALFORMED = 9  # entries that decode to nothing a member could have meant
     VOID_POLICY_ERROR = 10  # the membership policy raised
-    VOID_LAST_ADMIN = 11  # beside what others did concurrently it would have left the context without an admin
+    VOID_LAST_ADMIN = 11  # beside what others did concurrently it would have left the context without an admin or owner
+    VOID_COOL_DOWN = 12  # a proposal made again by its author while it was open or cooling down
 
     @property
     def effective(self) -> bool:

@@ -1,54 +1,58 @@
 """The membership fold: from a set of membership and keys operations to members, keys, voters and verdicts.
 
 A pure function of the set (PROTOCOL §3): arrival order, duplicates and restarts change nothing. Authority is judged in
-each operation's own causal past; an effective removal voids the target's concurrent operations; of two who remove
-each other the policy decides. Verdicts named in `frozen` are final and are taken as they are.
+each operation's own causal past, once, when it comes; what counts in a set is membership_judging.py's question, asked
+only for what came after the last operation that everything else knows. Verdicts named in `frozen` are final and are
+taken as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
 
-from medsync_protocol.actions import (
-    Action, Admit, Genesis, Leave, Remove, Rotate, Rotation, SetRole, Unreadable,
-)  # fmt: skip
+from medsync_protocol.actions import Action, Admit, Genesis, PolicyName, Rekey, Remove, Rotate, Rotation, Unreadable
 from medsync_protocol.ids import ChainId, DeviceId, MemberId, OpId, device_of
 from medsync_protocol.kinds import Role, Verdict
 from medsync_protocol.membership_draft import Draft, target_of
+from medsync_protocol.membership_judging import Judging, Node, Snapshot, bits
 from medsync_protocol.membership_state import (
-    EMPTY, KeyEpoch, MembershipState, Removed, Standing, quorum, voter_digest,
+    EMPTY, KeyEpoch, MembershipState, Proposal, Removed, Standing, quorum, voter_digest,
 )  # fmt: skip
-from medsync_protocol.policy import Deny, Policy, Ruling
+from medsync_protocol.policy import Policies, ask, delay_of, rank_of
+from medsync_protocol.ruling import MAX_DELAY, Concurrent, Deny, Mutual, Needs, Policy, Ruling
 
 __all__ = [
     "EMPTY", "KeyEpoch", "MembershipFold", "MembershipState", "Removed", "Standing", "quorum", "voter_digest",
 ]  # fmt: skip
 
-MAX_STATES = 512  # memoised states of causal pasts: a context has a handful of heads in use at a time
-
-
-@dataclass(frozen=True, slots=True)
-class _Node:
-    op_id: OpId
-    author_device: DeviceId
-    action: Action
-    past: int  # bit set over local indexes: never part of any result
-    generation: int
+MAX_SNAPSHOTS: Final = 256  # results kept of causal pasts: a context has a handful of heads in use at a time
+STRIDE: Final = 64  # one snapshot in so many is kept for good: from there any other is made again
 
 
 class MembershipFold:
     """The operations of the membership and keys planes of one context, and the state of any causally closed set."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self._nodes: list[_Node] = []
+    def __init__(self, policy: Policy, policies: Policies | None = None) -> None:
+        self._first = policy
+        self._policies = policies or Policies()
+        self._first_name = self._name(policy)
+        self._rules: dict[PolicyName, Policy | None] = {self._first_name: policy}
+        self._nodes: list[Node] = []
         self._index: dict[OpId, int] = {}
-        self._states: dict[tuple[int, int], MembershipState] = {}
+        self._empty = Snapshot(draft=Draft(self._first_name))
+        self._past = _Memo()
+        self._final = _Memo()
         self._frozen: dict[OpId, Verdict] = {}
-        self._frozen_version = 0
+        self._frozen_mask = 0
         self._heads: frozenset[OpId] = frozenset()
         self._current: MembershipState | None = None
+
+    def _name(self, policy: Policy) -> PolicyName:
+        if policy.name in self._policies.offers:
+            return self._policies.name(policy)
+        return PolicyName(name=policy.name, version=policy.version, digest=bytes(32), parameters=policy.parameters)
 
     def __contains__(self, op_id: OpId) -> bool:
         return op_id in self._index
@@ -56,34 +60,120 @@ class MembershipFold:
     def __len__(self) -> int:
         return len(self._nodes)
 
-    def add(self, op_id: OpId, chain: ChainId, heads: Iterable[OpId], action: Action) -> None:
-        """Take an operation all of whose `heads` are here. The same one again changes nothing."""
+    # -- operations -------------------------------------------------------------------------------------------
+
+    def add(self, op_id: OpId, chain: ChainId, heads: Iterable[OpId], action: Action, seen: int = 0) -> None:
+        """Take an operation all of whose `heads` are here. The same one again changes nothing.
+
+        `seen`: the newest checkpoint that its author says it knew.
+        """
         if op_id in self._index:
             return
         heads = tuple(heads)
-        past = self._past(heads)
-        generation = 1 + max((self._nodes[i].generation for i in _bits(past)), default=0)
+        indexes = self._reduced(self._index[head] for head in heads)
+        past = 0
+        for i in indexes:
+            past |= self._nodes[i].past | 1 << i
+        node = self._judged(op_id, device_of(chain), action, past, indexes, seen)
         self._heads = self._heads.difference(heads) | {op_id}
         self._current = None
         self._index[op_id] = len(self._nodes)
-        self._nodes.append(_Node(op_id, device_of(chain), action, past, generation))
+        self._nodes.append(node)
+
+    def _judged(
+        self, op_id: OpId, device: DeviceId, action: Action, past: int, heads: tuple[int, ...], seen: int
+    ) -> Node:
+        nodes = self._nodes
+        ground = self._common(heads)
+        known = self._snapshot(heads, final=False)
+        state = known.state
+        if isinstance(action, Genesis):
+            author = action.founder.member if action.founder.device == device else None
+        else:
+            author = state.devices.get(device)
+        at = seen if author is None else max(seen, known.draft.claims.get(author, 0))
+        node = Node(
+            op_id=op_id, device=device, action=action, past=past, heads=heads,
+            generation=1 + max((nodes[i].generation for i in heads), default=0), at=at, ground=ground,
+            depth=1 + (nodes[ground].depth if ground >= 0 else 0), author=author, own=Verdict.EFFECTIVE,
+        )  # fmt: skip
+        verdict, ruling = self._authority(node, state)
+        policy = self._policy(state)
+        node = replace(node, own=verdict)
+        if author is None or policy is None or not verdict.effective:
+            return node
+        return replace(
+            node, admin=policy.role_for(action) is Role.ADMIN, rank=rank_of(policy, state, author),
+            forward=target_of(action) is not None and policy.concurrent_ops_of_removed() is Concurrent.KEEP,
+            both=policy.mutual_removal() is Mutual.BOTH, keeps_owner=policy.keeps_owner(),
+            proposal=self._proposal(node, author, policy, ruling),
+        )  # fmt: skip
+
+    def _authority(self, node: Node, past: MembershipState) -> tuple[Verdict, Ruling | None]:
+        """The verdict from the operation's own causal past alone; fixed for ever."""
+        author, action = node.author, node.action
+        if author is None:
+            return Verdict.VOID_NOT_A_MEMBER, None
+        if isinstance(action, Unreadable):
+            return Verdict.VOID_MALFORMED, None
+        ruling = self._ruling(past, author, action)
+        if isinstance(ruling, Deny):
+            return (Verdict.VOID_POLICY_ERROR if ruling.error else Verdict.VOID_ROLE), ruling
+        rotation = rotation_of(action)
+        if rotation is not None and rotation.epoch != 1 + past.highest_epoch():
+            return Verdict.VOID_EPOCH, ruling
+        if isinstance(action, Admit):
+            used_by = past.invitations.get(action.invitation)
+            if action.invitation and used_by not in (None, action.card.member):
+                return Verdict.VOID_INVITATION, ruling
+        if isinstance(ruling, Needs) and _repeats(past, author, action, node.at):
+            return Verdict.VOID_COOL_DOWN, ruling
+        return Verdict.EFFECTIVE, ruling
+
+    def _ruling(self, state: MembershipState, author: MemberId, action: Action) -> Ruling:
+        if isinstance(action, Genesis) and not state.members:
+            return self._first.genesis(action)
+        return ask(self._policy(state), state, author, action)
+
+    def _policy(self, state: MembershipState) -> Policy | None:
+        named = state.policy or self._first_name
+        if named not in self._rules:
+            self._rules[named] = self._policies.resolve(named)
+        return self._rules[named]
+
+    def _proposal(self, node: Node, author: MemberId, policy: Policy, ruling: Ruling | None) -> Proposal | None:
+        delay = 0 if target_of(node.action) is not None else delay_of(policy, node.action)
+        if not isinstance(ruling, Needs) and not delay:
+            return None
+        expiry, cool_down = (min(max(n, 0), MAX_DELAY) for n in policy.expiry())
+        votes, electors = (ruling.votes, ruling.electors) if isinstance(ruling, Needs) else (1, frozenset({author}))
+        return Proposal(
+            op_id=node.op_id, action=node.action, author=author, generation=node.generation,
+            needed=votes - (author in electors), electors=electors, at=node.at, expires=node.at + expiry,
+            cool_down=cool_down, delay=delay, forward=policy.concurrent_ops_of_removed() is Concurrent.KEEP,
+        )  # fmt: skip
 
     def freeze(self, verdicts: Mapping[OpId, Verdict]) -> None:
         """These verdicts stand in an accepted checkpoint: from now on they are given, not computed."""
         mine = {op_id: verdict for op_id, verdict in verdicts.items() if op_id in self._index}
         if any(self._frozen.get(op_id) is not verdict for op_id, verdict in mine.items()):
             self._frozen.update(mine)
-            self._frozen_version += 1
-            self._states.clear()
-            self._current = None
+            self._refreeze(mine)
 
     def thaw(self, op_ids: Iterable[OpId]) -> None:
         """The block that froze these vanished."""
-        for op_id in op_ids:
+        gone = list(op_ids)
+        for op_id in gone:
             self._frozen.pop(op_id, None)
-        self._frozen_version += 1
-        self._states.clear()
+        self._refreeze(gone)
+
+    def _refreeze(self, changed: Iterable[OpId]) -> None:
+        mask = sum(1 << self._index[op_id] for op_id in changed if op_id in self._index)
+        self._frozen_mask = sum(1 << self._index[op_id] for op_id in self._frozen)
+        self._final.forget(mask)
         self._current = None
+
+    # -- reading ----------------------------------------------------------------------------------------------
 
     def heads(self) -> tuple[OpId, ...]:
         """Operations that no other one here cites, ascending."""
@@ -92,227 +182,159 @@ class MembershipFold:
     def state(self) -> MembershipState:
         """Of everything held."""
         if self._current is None:
-            self._current = self._resolve((1 << len(self._nodes)) - 1, frozen=True)
+            heads = self._reduced(self._index[op_id] for op_id in self._heads)
+            self._current = self._snapshot(heads, final=True).state
         return self._current
+
+    def rules(self) -> Policy | None:
+        """The policy in force; None when this node doesn't have it."""
+        return self._policy(self.state())
 
     def may(self, author: MemberId, action: Action) -> Ruling:
         """What the policy says of an action by this author, on everything held."""
-        return self._policy.may(self.state(), author, action)
+        return self._ruling(self.state(), author, action)
 
     def state_at(self, heads: Iterable[OpId]) -> MembershipState:
         """As an author that cites these heads knew it. Final verdicts don't reach back into it."""
-        return self._resolve(self._past(heads), frozen=False)
+        return self._snapshot(self._reduced(self._index[head] for head in heads), final=False).state
 
     def state_of(self, op_ids: Iterable[OpId]) -> MembershipState:
         """Of a causally closed subset, for instance what lies below a cut."""
-        chosen = 0
+        chosen = inner = 0
         for op_id in op_ids:
-            chosen |= 1 << self._index[op_id]
-        return self._resolve(chosen, frozen=True)
+            index = self._index[op_id]
+            chosen |= 1 << index
+            inner |= self._nodes[index].past
+        return self._snapshot(tuple(bits(chosen & ~inner)), final=True).state
 
     def in_past(self, op_id: OpId, heads: Iterable[OpId]) -> bool:
         """Whether an author citing `heads` had seen `op_id`."""
-        return bool(self._past(heads) >> self._index[op_id] & 1)
+        return bool(self._closed(heads) >> self._index[op_id] & 1)
+
+    def knew(self, removed: Removed, heads: Iterable[OpId]) -> bool:
+        """Whether an author citing `heads` had seen the removal: where votes made it, as many as it took."""
+        closed = self._closed(heads)
+        if not closed >> self._index[removed.op_id] & 1:
+            return False
+        return sum(closed >> self._index[vote] & 1 for vote in removed.votes) >= removed.needed
 
     def closure(self, op_ids: Iterable[OpId]) -> list[OpId]:
         """The operations named and all that they rest on."""
-        return [self._nodes[i].op_id for i in _bits(self._past(op_ids))]
+        return [self._nodes[i].op_id for i in bits(self._closed(op_ids))]
 
-    def _past(self, heads: Iterable[OpId]) -> int:
-        past = 0
+    def _closed(self, heads: Iterable[OpId]) -> int:
+        closed = 0
         for head in heads:
             index = self._index[head]
-            past |= self._nodes[index].past | 1 << index
-        return past
+            closed |= self._nodes[index].past | 1 << index
+        return closed
 
-    def _resolve(self, chosen: int, *, frozen: bool) -> MembershipState:
-        key = (chosen, self._frozen_version if frozen else -1)
-        state = self._states.get(key)
-        if state is None:
-            if len(self._states) > MAX_STATES:
-                self._states.clear()
-            state = self._states[key] = self._fold(chosen, self._frozen if frozen else {})
-        return state
+    # -- results ----------------------------------------------------------------------------------------------
 
-    def _fold(self, chosen: int, frozen: Mapping[OpId, Verdict]) -> MembershipState:
-        order = sorted(_bits(chosen), key=lambda i: (self._nodes[i].generation, self._nodes[i].op_id))
-        case = _Case(
-            order=order,
-            authors={i: self._author(i) for i in order},
-            own={i: self._own_verdict(i, frozen) for i in order},
-            given=frozenset(i for i in order if self._nodes[i].op_id in frozen),
-        )
-        while True:
-            in_force, void = self._removals(case)
-            verdicts, draft = self._judge(case, in_force, void)
-            # A removal whose ground a lesser one took away, or that with it would leave nobody: without it, once more.
-            fallen = next((i for i in in_force if not verdicts[i].effective and i not in case.given), None)
-            if fallen is None:
-                return draft.state({self._nodes[i].op_id: verdicts[i] for i in order})
-            case.own[fallen] = verdicts[fallen]
+    def _reduced(self, indexes: Iterable[int]) -> tuple[int, ...]:
+        """Without those that others rest on, ascending."""
+        wanted = set(indexes)
+        if len(wanted) > 1:
+            inner = 0
+            for i in wanted:
+                inner |= self._nodes[i].past
+            wanted = {i for i in wanted if not inner >> i & 1}
+        return tuple(sorted(wanted))
 
-    def _author(self, i: int) -> MemberId | None:
-        node = self._nodes[i]
-        if isinstance(node.action, Genesis):
-            return node.action.founder.member if node.action.founder.device == node.author_device else None
-        return self._resolve(node.past, frozen=False).devices.get(node.author_device)
+    def _common(self, heads: tuple[int, ...]) -> int:
+        """The last operation that all of these know or are, and that everything they know after it knows; -1 for none."""
+        if not heads:
+            return -1
+        nodes, found = self._nodes, heads[0]
+        for other in heads[1:]:
+            while found != other:
+                if found < 0 or other < 0:
+                    return -1
+                if nodes[found].depth >= nodes[other].depth:
+                    found = nodes[found].ground
+                else:
+                    other = nodes[other].ground
+        return found
 
-    def _own_verdict(self, i: int, frozen: Mapping[OpId, Verdict]) -> Verdict:
-        final = frozen.get(self._nodes[i].op_id)
-        return self._authority(i) if final is None else final
+    def _snapshot(self, heads: tuple[int, ...], *, final: bool) -> Snapshot:
+        if not heads:
+            return self._empty
+        if final:
+            final = any(self._frozen_mask & (self._nodes[i].past | 1 << i) for i in heads)
+        memo = self._final if final else self._past
+        found = memo.get(heads)
+        if found is None:
+            found = self._from_ground(heads, memo, final) if len(heads) > 1 else self._climb(heads[0], memo, final)
+        return found
 
-    def _authority(self, i: int) -> Verdict:
-        """The verdict from the operation's own causal past alone; fixed for ever."""
-        node = self._nodes[i]
-        author = self._author(i)
-        past = self._resolve(node.past, frozen=False)
-        if author is None:
-            return Verdict.VOID_NOT_A_MEMBER
-        if isinstance(node.action, Unreadable):
-            return Verdict.VOID_MALFORMED
-        if isinstance(self._policy.may(past, author, node.action), Deny):
-            return Verdict.VOID_ROLE
-        rotation = _rotation_of(node.action)
-        if rotation is not None and rotation.epoch != 1 + past.highest_epoch():
-            return Verdict.VOID_EPOCH
-        if isinstance(node.action, Admit):
-            used_by = past.invitations.get(node.action.invitation)
-            if node.action.invitation and used_by not in (None, node.action.card.member):
-                return Verdict.VOID_INVITATION
-        return Verdict.EFFECTIVE
+    def _from_ground(self, heads: tuple[int, ...], memo: _Memo, final: bool) -> Snapshot:
+        common = self._common(heads)
+        ground = self._snapshot((common,), final=final) if common >= 0 else self._empty
+        return memo.keep(heads, self._on(ground, heads, final), for_good=False)
 
-    def _candidates(self, case: _Case) -> list[int]:
-        """Removals and demotions that their own past allows: final ones first, then by rank of their authors."""
-        found = [i for i in case.order if case.own[i].effective and target_of(self._nodes[i].action) is not None]
-        return sorted(found, key=lambda i: (i not in case.given, *self._rank(i, case), self._nodes[i].op_id))
+    def _climb(self, head: int, memo: _Memo, final: bool) -> Snapshot:
+        """From the last ground whose result is kept up to this operation, in strides."""
+        steps, at = [head], self._nodes[head].ground
+        while at >= 0 and memo.get((at,)) is None:
+            if self._nodes[at].depth % STRIDE == 0:
+                steps.append(at)
+            at = self._nodes[at].ground
+        known = memo.get((at,)) if at >= 0 else None
+        ground = self._empty if known is None else known
+        for step in reversed(steps):
+            for_good = self._nodes[step].depth % STRIDE == 0
+            ground = memo.keep((step,), self._on(ground, (step,), final), for_good=for_good)
+        return ground
 
-    def _rank(self, i: int, case: _Case) -> tuple[int, bytes]:
-        author = case.authors[i]
-        assert author is not None  # an effective operation has one
-        return self._policy.rank(self._resolve(self._nodes[i].past, frozen=False), author)
-
-    def _removals(self, case: _Case) -> tuple[list[int], dict[int, Verdict]]:
-        """Those in force, and why the others aren't: each is judged under the better ones, so no two void each other."""
-        candidates = self._candidates(case)
-        in_force: list[int] = []
-        void = dict.fromkeys(candidates, Verdict.VOID_CONCURRENT_REMOVAL)
-        for i in candidates:
-            void.pop(i)
-            alone = not any(self._concurrent(i, j) for j in case.order)
-            verdict = Verdict.EFFECTIVE if alone or i in case.given else self._judge(case, in_force, void)[0][i]
-            if verdict.effective:
-                in_force.append(i)
-            else:
-                void[i] = verdict
-        return in_force, void
-
-    def _concurrent(self, i: int, j: int) -> bool:
-        return i != j and not self._nodes[i].past >> j & 1 and not self._nodes[j].past >> i & 1
-
-    def _judge(
-        self, case: _Case, in_force: Sequence[int], void: Mapping[int, Verdict]
-    ) -> tuple[dict[int, Verdict], Draft]:
-        """Verdicts and state when these removals are in force and those void."""
-        verdicts = {**case.own, **void}
-        for r in in_force:
-            for i in self._voided_by(r, case):
-                if verdicts[i].effective and i not in case.given and i not in in_force:
-                    verdicts[i] = Verdict.VOID_CONCURRENT_REMOVAL
-        draft, roots = Draft(), _Roots(self._nodes)
-        for i in case.order:
-            if not verdicts[i].effective:
-                continue
-            node, author = self._nodes[i], case.authors[i]
-            assert author is not None
-            if i not in case.given:
-                reason = roots.missing(node, author) or draft.refuses(node.action, author)
-                if reason is not None:
-                    verdicts[i] = reason
-                    continue
-            draft.apply(node.op_id, node.generation, node.action, author)
-            roots.note(i, author)
-        return verdicts, draft
-
-    def _voided_by(self, r: int, case: _Case) -> Iterator[int]:
-        """Strong remove: what the target did concurrently, and concurrent admissions of it. A demotion: its admin acts."""
-        removal = self._nodes[r].action
-        target, demotion = target_of(removal), isinstance(removal, SetRole)
-        for i in case.order:
-            action = self._nodes[i].action
-            by_target = case.authors[i] == target and (not demotion or _needs_admin(action))
-            again = isinstance(action, Admit) and action.card.member == target and not demotion
-            if (by_target or again) and self._concurrent(i, r):
-                yield i
+    def _on(self, ground: Snapshot, heads: tuple[int, ...], final: bool) -> Snapshot:
+        chosen = 0
+        for i in heads:
+            chosen |= self._nodes[i].past | 1 << i
+        given = self._frozen if final else {}
+        return Judging(self._nodes, self._index, ground, chosen & ~ground.mask, given).judged()
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """What is judged: operations by generation, then id; each with its author, its own verdict, and whether it is given."""
+class _Memo:
+    """Results by reduced heads: the latest ones, and some for good."""
 
-    order: list[int]
-    authors: Mapping[int, MemberId | None]
-    own: dict[int, Verdict]
-    given: frozenset[int]
+    def __init__(self) -> None:
+        self._latest: dict[tuple[int, ...], Snapshot] = {}
+        self._for_good: dict[tuple[int, ...], Snapshot] = {}
 
+    def get(self, heads: tuple[int, ...]) -> Snapshot | None:
+        found = self._latest.get(heads)
+        return self._for_good.get(heads) if found is None else found
 
-class _Roots:
-    """Where standing comes from: whoever was admitted or promoted only by what turned out void never was."""
+    def keep(self, heads: tuple[int, ...], snapshot: Snapshot, *, for_good: bool) -> Snapshot:
+        if for_good:
+            self._for_good[heads] = snapshot
+        else:
+            while len(self._latest) >= MAX_SNAPSHOTS:
+                del self._latest[next(iter(self._latest))]
+            self._latest[heads] = snapshot
+        return snapshot
 
-    def __init__(self, nodes: Sequence[_Node]) -> None:
-        self._nodes = nodes
-        self._given: dict[tuple[MemberId, bool], list[int]] = {}
-        self._taken: dict[tuple[MemberId, bool], list[int]] = {}
-
-    def note(self, i: int, author: MemberId) -> None:
-        """An action counts: what it gives or takes. The flag is for the admin role, without it membership."""
-        match self._nodes[i].action:
-            case Genesis(founder=card):
-                self._add(self._given, i, card.member, admin=True, member=True)
-            case Admit(card=card, role=role):
-                self._add(self._given, i, card.member, admin=role is Role.ADMIN, member=True)
-            case SetRole(member=member, role=Role.ADMIN):
-                self._add(self._given, i, member, admin=True, member=False)
-            case SetRole(member=member):
-                self._add(self._taken, i, member, admin=True, member=False)
-            case Remove(member=member):
-                self._add(self._taken, i, member, admin=True, member=True)
-            case Leave():
-                self._add(self._taken, i, author, admin=True, member=True)
-
-    @staticmethod
-    def _add(
-        table: dict[tuple[MemberId, bool], list[int]], i: int, who: MemberId, *, admin: bool, member: bool
-    ) -> None:
-        for flag, wanted in ((True, admin), (False, member)):
-            if wanted:
-                table.setdefault((who, flag), []).append(i)
-
-    def missing(self, node: _Node, author: MemberId) -> Verdict | None:
-        """The verdict when nothing that counts in the operation's past gave its author what it takes; else None."""
-        if isinstance(node.action, Genesis):
-            return None
-        if not self._stands(node.past, author, admin=False):
-            return Verdict.VOID_NOT_A_MEMBER
-        if _needs_admin(node.action) and not self._stands(node.past, author, admin=True):
-            return Verdict.VOID_ROLE
-        return None
-
-    def _stands(self, past: int, who: MemberId, *, admin: bool) -> bool:
-        taken = [self._nodes[i].past for i in self._taken.get((who, admin), ()) if past >> i & 1]
-        given = (i for i in self._given.get((who, admin), ()) if past >> i & 1)
-        return any(not any(later >> i & 1 for later in taken) for i in given)
+    def forget(self, mask: int) -> None:
+        """Results of sets that hold one of these."""
+        self._latest = {heads: found for heads, found in self._latest.items() if not found.mask & mask}
+        self._for_good = {heads: found for heads, found in self._for_good.items() if not found.mask & mask}
 
 
-def _needs_admin(action: Action) -> bool:
-    return isinstance(action, (Admit, Remove, SetRole, Rotate))
+def _repeats(past: MembershipState, author: MemberId, action: Action, at: int) -> bool:
+    """Whether the author proposed the same while it was open, or has not waited long enough since."""
+    same = _about(action)
+    return any(
+        p.author == author and _about(p.action) == same and at <= p.expires + p.cool_down
+        for p in past.proposals.values()
+    )
 
 
-def _rotation_of(action: Action) -> Rotation | None:
-    return action.rotation if isinstance(action, (Genesis, Remove, Rotate)) else None
+def _about(action: Action) -> tuple[type, object]:
+    if isinstance(action, Admit):
+        return Admit, action.card.member
+    return type(action), getattr(action, "member", None) or getattr(action, "chain", None)
 
 
-def _bits(chosen: int) -> Iterator[int]:
-    while chosen:
-        low = chosen & -chosen
-        yield low.bit_length() - 1
-        chosen ^= low
+def rotation_of(action: Action) -> Rotation | None:
+    """The epoch key that an action brings."""
+    return action.rotation if isinstance(action, (Genesis, Remove, Rotate, Rekey)) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from medsync_protocol.actions import CutOff, Genesis, MemberCard
+from medsync_protocol.actions import Action, CutOff, Genesis, MemberCard, PolicyName
 from medsync_protocol.codec import pack
 from medsync_protocol.crypto import blake2b
 from medsync_protocol.ids import ChainId, DeviceId, KeyId, MemberId, OpId, device_of
@@ -34,13 +34,21 @@ class KeyEpoch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """An effective removal or leave: what stands of the member's chains."""
+    """An effective removal or leave: what stands of the member's chains.
+
+    `needed` of the `votes` make whoever knows them know a removal by votes. `forward`: what its target did beside it
+    counts. `at`: the newest checkpoint that its author knew.
+    """
 
     op_id: OpId
     member: MemberId
     cut_off: CutOff
     left: bool = False
     device: DeviceId | None = None  # only this device was revoked
+    votes: tuple[OpId, ...] = ()
+    needed: int = 0
+    forward: bool = False
+    at: int = 0
 
     def stands(self, chain: ChainId, seq: int) -> bool:
         """True when the cut-off keeps the operation at (chain, seq)."""
@@ -50,8 +58,45 @@ class Removed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """An action that waits for votes. `needed`: yes votes beside the author's own; `expires`: the last checkpoint for one."""
+
+    op_id: OpId
+    action: Action
+    author: MemberId
+    generation: int
+    needed: int
+    electors: frozenset[MemberId]
+    at: int
+    expires: int
+    cool_down: int = 0
+    yes: tuple[tuple[MemberId, OpId, CutOff], ...] = ()
+    no: tuple[MemberId, ...] = ()
+    delay: int = 0
+    forward: bool = False
+
+    def failed(self) -> bool:
+        """Whether too many said no for it to pass any more."""
+        open_votes = len(self.electors - {self.author} - set(self.no))
+        return open_votes < self.needed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """A forked chain goes on: from `seq`, after the operation `prev`, for operations that know `op_id`."""
+
+    op_id: OpId
+    seq: int
+    prev: OpId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MembershipState:
-    """What a set of operations says. `voters`: (member, Stark key), keys ascending; empty before the first ballot."""
+    """What a set of operations says. `voters`: (member, Stark key), keys ascending; empty before the first ballot.
+
+    `proposals` holds open ones and those that still cool down; `k` is the newest checkpoint that enough members said they
+    knew, in what they wrote here.
+    """
 
     genesis: Genesis | None = None
     members: Mapping[MemberId, Standing] = field(default_factory=dict)
@@ -65,6 +110,12 @@ class MembershipState:
     invitations: Mapping[bytes, MemberId] = field(default_factory=dict)
     admissions: Mapping[MemberId, tuple[OpId, ...]] = field(default_factory=dict)
     verdicts: Mapping[OpId, Verdict] = field(default_factory=dict)
+    owner: MemberId | None = None
+    policy: PolicyName | None = None
+    policy_changed: bool = False
+    proposals: Mapping[OpId, Proposal] = field(default_factory=dict)
+    resumed: Mapping[ChainId, tuple[Resumed, ...]] = field(default_factory=dict)
+    k: int = 0
 
     def admins(self) -> set[MemberId]:
         """Members with the admin role."""
@@ -76,19 +127,23 @@ class MembershipState:
 
     def usable_key(self) -> KeyId | None:
         """The key to write under: author and all recipients are members; highest epoch, then larger id (§4)."""
-        usable = [
-            (key.epoch, key_id)
-            for key_id, key in self.keys.items()
-            if key.author in self.members and all(r in self.members for r in key.recipients)
-        ]
-        return max(usable)[1] if usable else None
+        newest_first = sorted(((key.epoch, key_id) for key_id, key in self.keys.items()), reverse=True)
+        return next((key_id for _, key_id in newest_first if self.may_write_under(key_id)), None)
 
     def may_write_under(self, key_id: KeyId) -> bool:
         """Whether an operation may be sealed under this key: known, and held by members only."""
         key = self.keys.get(key_id)
-        return (
-            key is not None and key.author in self.members and all(r in self.members for r in key.recipients)
-        )
+        return key is not None and key.author in self.members and key.recipients <= self.members.keys()
+
+    def open_proposals(self) -> list[Proposal]:
+        """Those that can still be voted on, by id."""
+        listed = (self.proposals[op_id] for op_id in sorted(self.proposals))
+        return [p for p in listed if not p.failed() and self.k <= p.expires]
+
+    def rotation_owed(self) -> tuple[MemberId, ...]:
+        """Who left and still holds the newest key: the admins owe a rotation until nobody does (PROTOCOL §3.7)."""
+        newest = max(self.keys.values(), key=lambda key: key.epoch, default=None)
+        return () if newest is None else tuple(sorted(newest.recipients - self.members.keys()))
 
     def voter_digest(self) -> bytes:
         """What a ballot names as its base."""
@@ -105,8 +160,21 @@ class MembershipState:
                 sorted([k, e.epoch, e.author, sorted(e.recipients)] for k, e in self.keys.items()),
                 [[m, key.to_bytes(32, "big")] for m, key in self.voters],
                 sorted([o, v] for o, v in self.verdicts.items()),
+                *self._extended(),
             ]),
         )  # fmt: skip
+
+    def _extended(self) -> list[object]:
+        """What contexts without votes, forks and transfers have not: their roots are as they were before."""
+        founder = None if self.genesis is None else self.genesis.founder.member
+        resumed = sorted([c, r.op_id, r.seq, r.prev] for c, all_of in self.resumed.items() for r in all_of)
+        proposals = sorted(
+            [p.op_id, p.expires, sorted(m for m, _, _ in p.yes), sorted(p.no)] for p in self.proposals.values()
+        )
+        moved = [] if self.owner == founder else [self.owner]
+        policy = [self.policy.digest] if self.policy is not None and self.policy_changed else []
+        fields: list[object] = [proposals, resumed, moved, policy]
+        return fields if any(fields) else []
 
 
 def voter_digest(voters: Iterable[tuple[MemberId, int]]) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from medsync_protocol.actions import (
-    Action, Admit, DeviceAdd, Genesis, Unknown, Unreadable, VoterKey, decode_action,
+    Action, Admit, DeviceAdd, Genesis, Rekey, Unknown, Unreadable, VoterKey, decode_action,
 )  # fmt: skip
 from medsync_protocol.errors import BadSignature, Malformed
 from medsync_protocol.identity import check_certificate
@@ -40,7 +40,7 @@ def read_action(header: Header, body: Body, context: ContextId) -> Action:
                 check_certificate(card.member, card.device, card.certificate)
             case Genesis():
                 return Unreadable(kind=kind)
-            case Admit(card=card):
+            case Admit(card=card) | Rekey(card=card):
                 check_certificate(card.member, card.device, card.certificate)
             case DeviceAdd(member=member, device=device, certificate=certificate):
                 check_certificate(member, device, certificate)

@@ -23,13 +23,14 @@ from medsync_protocol.ids import (
 from medsync_protocol.journal import IndexRow, OpRecord, ValueRecord
 from medsync_protocol.kinds import Audience, EntryKind, OpKind, Plane, Role, Verdict
 from medsync_protocol.membership import MembershipFold, MembershipState
+from medsync_protocol.membership_verdicts import Verdicts
 from medsync_protocol.opening import Opened, Opener
 from medsync_protocol.operation import (
     MAX_HEADS, NO_KEY, Header, Operation, build, check_signature, decode, decode_body, decode_header,
     decode_label, filled, op_id_of, open_payload, sealing_context,
 )  # fmt: skip
 from medsync_protocol.parking import TIME, ParkingLot, obstacle
-from medsync_protocol.policy import policy_named
+from medsync_protocol.policy import Policies
 from medsync_protocol.reading import read_action
 from medsync_protocol.sealing import KeyRing
 from medsync_protocol.verdicts import Judge
@@ -65,9 +66,9 @@ class Replica:
 
     def __init__(
         self, genesis: bytes, *, network: NetworkId, context: ContextId, identity: Identity, incarnation: bytes,
-        applications: Mapping[str, ApplicationFactory], entropy: Entropy,
+        applications: Mapping[str, ApplicationFactory], entropy: Entropy, policies: Policies | None = None,
     ) -> None:  # fmt: skip
-        """Raises Malformed when `genesis` is none."""
+        """Raises Malformed when `genesis` is none, Refused when its membership policy is not this node's."""
         self.network, self.context, self.identity = network, context, identity
         self.member = identity.member
         self.chain = ChainId(identity.device + incarnation)
@@ -79,7 +80,8 @@ class Replica:
         self.genesis = action
         self.genesis_chain = founding.header.chain
         self.genesis_wire = genesis
-        self.fold = MembershipFold(policy_named(action.policy))
+        policies = policies or Policies()
+        self.fold = MembershipFold(policies.of(action), policies)
         make = applications.get(action.application)
         self.application = make(network, context, action) if make is not None else None
         self.ring = KeyRing(identity.sealing_secret)
@@ -97,6 +99,7 @@ class Replica:
         self._tags: dict[SubjectRef, int] = {}
         self._subject_count = -1
         self._removed_seen: tuple[OpId, ...] = ()
+        self._verdicts: Verdicts | None = None
         self._replayed: list[Effect] = []
         self._usable: tuple[MembershipState | None, KeyId | None] = (None, None)
 
@@ -315,7 +318,7 @@ class Replica:
     def _add_action(self, operation: Operation, slot: Slot) -> Action:
         header = operation.header
         action = read_action(header, operation.body, self.context)
-        self.fold.add(operation.op_id, header.chain, header.membership_heads, action)
+        self.fold.add(operation.op_id, header.chain, header.membership_heads, action, header.seen_k)
         self.places[operation.op_id] = (header.chain, header.seq)
         self.governance_wires[operation.op_id] = operation.wire
         return action
@@ -411,9 +414,11 @@ class Replica:
     def _rejudge(self) -> list[Effect]:
         """After the membership changed: every verdict that is not final, and what was folded under it."""
         state = self.membership
-        for op_id, verdict in state.verdicts.items():
+        assert isinstance(state.verdicts, Verdicts)
+        for op_id, verdict in state.verdicts.since(self._verdicts):
             self.chains.slot(*self.places[op_id]).verdict = verdict
-        removed = tuple(r.op_id for r in state.removed)
+        self._verdicts = state.verdicts
+        removed = (*(r.op_id for r in state.removed), *(r.op_id for of in state.resumed.values() for r in of))
         if removed == self._removed_seen and not self.judge.forks:
             return []
         self._removed_seen = removed

@@ -59,12 +59,19 @@ class Judge:
     ) -> Verdict:
         if not verdict.effective:
             return verdict
-        if self.forked(chain, seq):
+        if self.forked(chain, seq) and not self._resumed(chain, seq, slot, state):
             return Verdict.VOID_FORK
         admissions = state.admissions.get(author, ())
         if not any(self._fold.in_past(op_id, slot.heads) for op_id in admissions):
             return Verdict.VOID_NOT_A_MEMBER  # what admitted it turned out void
         return Verdict.VOID_AFTER_CUT_OFF if self._cut_off(chain, seq, slot, author, state) else verdict
+
+    def _resumed(self, chain: ChainId, seq: int, slot: Slot, state: MembershipState) -> bool:
+        """Whether a vote let the forked chain go on from here or before, and the operation knows it (PROTOCOL §3.6)."""
+        return any(
+            seq >= resumed.seq and self._fold.in_past(resumed.op_id, slot.heads)
+            for resumed in state.resumed.get(chain, ())
+        )
 
     def _of_past(self, chain: ChainId, slot: Slot) -> tuple[Verdict, MemberId]:
         key = (slot.heads, device_of(chain), slot.key_id)
@@ -92,6 +99,7 @@ class Judge:
             for removed in state.removed
             if removed.member == author
             and removed.device in (None, device_of(chain))
-            and not self._fold.in_past(removed.op_id, slot.heads)
+            and not removed.forward
+            and not self._fold.knew(removed, slot.heads)
         ]
         return bool(unknown) and not any(removed.stands(chain, seq) for removed in unknown)
