@@ -10,7 +10,16 @@ from medsync_chain.errors import Code, Unacceptable
 from medsync_chain.felts import from_hex
 from medsync_chain.state import Reader
 
-__all__ = ["PRE_CONFIRMED", "block_of", "felt", "finality", "is_pending", "list_of_felts", "state_of"]
+__all__ = [
+    "PRE_CONFIRMED",
+    "block_of",
+    "felt",
+    "finality",
+    "is_pending",
+    "list_of",
+    "list_of_felts",
+    "state_of",
+]
 
 PRE_CONFIRMED = "pre_confirmed"
 ON_L1, ON_L2 = "ACCEPTED_ON_L1", "ACCEPTED_ON_L2"
@@ -29,6 +38,15 @@ def list_of_felts(value: Any, name: str, limit: int) -> list[int]:
     if not isinstance(value, list) or len(value) > limit:
         raise Unacceptable.malformed(f"{name} must be a list of at most {limit} felts")
     return [felt(item, name) for item in value]
+
+
+def list_of(value: Any, name: str, limit: int) -> list[Any]:
+    """A list of anything, empty for None. Raises Unacceptable."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or len(value) > limit:
+        raise Unacceptable.malformed(f"{name} must be a list of at most {limit} entries")
+    return value
 
 
 def is_pending(block_id: Any) -> bool:

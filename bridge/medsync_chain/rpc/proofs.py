@@ -10,7 +10,7 @@ from medsync_chain.errors import Code, Unacceptable
 from medsync_chain.felts import to_hex
 from medsync_chain.patricia import Binary, Edge, Trie
 from medsync_chain.rpc.dispatch import Method, Methods, Params
-from medsync_chain.rpc.places import block_of, is_pending, list_of_felts
+from medsync_chain.rpc.places import block_of, is_pending, list_of, list_of_felts
 
 __all__ = ["proof_methods"]
 
@@ -33,15 +33,14 @@ class Proofs:
         tries = history.tries
         classes = list_of_felts(params.get("class_hashes") or [], "class_hashes", MAX_PROVEN)
         contracts = list_of_felts(params.get("contract_addresses") or [], "contract_addresses", MAX_PROVEN)
+        requests = list_of(params.get("contracts_storage_keys"), "contracts_storage_keys", MAX_PROVEN)
         return {
             "classes_proof": _nodes(tries.classes, classes),
             "contracts_proof": {
                 "nodes": _nodes(tries.contracts, contracts),
                 "contract_leaves_data": [self._leaf(address) for address in contracts],
             },
-            "contracts_storage_proofs": [
-                self._cells(request) for request in params.get("contracts_storage_keys") or []
-            ],
+            "contracts_storage_proofs": [self._cells(request) for request in requests],
             "global_roots": {
                 "contracts_tree_root": to_hex(tries.contracts.root),
                 "classes_tree_root": to_hex(tries.classes.root),

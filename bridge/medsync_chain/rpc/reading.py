@@ -14,12 +14,13 @@ from medsync_chain.felts import to_hex
 from medsync_chain.blocks import SEQUENCER, STARKNET_VERSION
 from medsync_chain.ledger import StateAt
 from medsync_chain.rpc.dispatch import Method, Methods, Params
-from medsync_chain.rpc.places import block_of, felt, finality, is_pending, state_of
+from medsync_chain.rpc.places import block_of, felt, finality, is_pending, state_of, list_of
 from medsync_chain.transactions import Transaction
 
 __all__ = ["reading_methods"]
 
 SPEC_VERSION = "0.10.2"
+MAX_FLAGS = 16  # the specification has two
 
 Shown = Callable[[Included, str], Any]
 
@@ -200,7 +201,9 @@ class Reading:
         if state.class_at(address) == 0 and state.storage(address, key) == 0:
             raise Unacceptable(Code.CONTRACT_NOT_FOUND)
         value = to_hex(state.storage(address, key))
-        if "INCLUDE_LAST_UPDATE_BLOCK" not in (params.get("response_flags") or []):
+        if "INCLUDE_LAST_UPDATE_BLOCK" not in list_of(
+            params.get("response_flags"), "response_flags", MAX_FLAGS
+        ):
             return value
         settled = state if isinstance(state, StateAt) else self._chain.history.ledger.at()
         return {"value": value, "last_update_block": settled.storage_updated(address, key)}

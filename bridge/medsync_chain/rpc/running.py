@@ -177,7 +177,7 @@ class Running:
 
 
 def _rules(flags: Any, allowed: set[str]) -> Rules:
-    if not isinstance(flags, list) or not set(flags) <= allowed:
+    if not isinstance(flags, list) or not all(isinstance(flag, str) and flag in allowed for flag in flags):
         raise Unacceptable.malformed(f"simulation_flags may hold {', '.join(sorted(allowed))}")
     return Rules(validate="SKIP_VALIDATE" not in flags, charge="SKIP_FEE_CHARGE" not in flags)
 
