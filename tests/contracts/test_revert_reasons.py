@@ -347,6 +347,13 @@ def test_a_recovery_that_was_not_proposed_is_not_executed(anchored: Anchored) ->
     anchored.execute(anchored.propose_recovery(Committee(3)).following)
 
 
+@refuses(Reason.UNKNOWN_STATEMENT)
+def test_another_recovery_than_the_proposed_one_is_not_executed(anchored: Anchored) -> None:
+    anchored.recover(anchored.propose_recovery(Committee(3)))
+    anchored.stage.time += anchored.recovery_delay
+    anchored.execute(anchored.propose_recovery(Committee(2)).following)
+
+
 def _ask(anchored: Anchored, key: int, proof: ConsentProof) -> None:
     anchored.view("verify_consent", calldata.verify_consent(anchored.head, key, proof))
 
