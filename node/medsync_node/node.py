@@ -18,6 +18,7 @@ import trio
 from medsync_node.driver import Clock, Driver
 from medsync_node.finality import Finality
 from medsync_node.incarnation import Incarnation
+from medsync_node.policies import installed
 from medsync_node.store import Store, Synchronous
 from medsync_node.store_reader import NEWEST
 from medsync_node.transport import open_libp2p
@@ -179,7 +180,9 @@ async def running(
     clock: Clock = wall_clock, entropy: Entropy = system_entropy, announce: Sequence[str] = (),
 ) -> AsyncIterator[Node]:  # fmt: skip
     """A node over an open store and transport; ends with the block."""
-    engine = Engine(identity, incarnation=incarnation, entropy=entropy, applications=APPLICATIONS)
+    engine = Engine(
+        identity, incarnation=incarnation, entropy=entropy, applications=APPLICATIONS, policies=installed()
+    )
     engine.addresses = tuple(announce) or tuple(transport.addresses)
     for record in await trio.to_thread.run_sync(lambda: list(store.reader.replay())):
         engine.replay(record)

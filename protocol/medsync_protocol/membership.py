@@ -218,6 +218,10 @@ class MembershipFold:
             return False
         return sum(closed >> self._index[vote] & 1 for vote in removed.votes) >= removed.needed
 
+    def author_of(self, op_id: OpId) -> MemberId | None:
+        """Whose device wrote an operation, as its own past knows; None for a stranger's."""
+        return self._nodes[self._index[op_id]].author
+
     def closure(self, op_ids: Iterable[OpId]) -> list[OpId]:
         """The operations named and all that they rest on."""
         return [self._nodes[i].op_id for i in bits(self._closed(op_ids))]

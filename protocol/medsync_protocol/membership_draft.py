@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
 
 from medsync_protocol.actions import (
     Action, Admit, Ballot, CutOff, DeviceAdd, DeviceRevoke, Endorse, Genesis, Leave, MemberCard, PolicyBallot, PolicyName,
@@ -277,14 +279,18 @@ class Draft:
     # -- the result -------------------------------------------------------------------------------------------
 
     def state(self, verdicts: Verdicts) -> MembershipState:
-        """What all of it comes to."""
+        """What all of it comes to. A policy that is shown it can't change it."""
+        shown = {name: MappingProxyType(value) for name, value in self.__dict__.items() if name in _SHOWN}
+        self.removed = tuple(sorted(self.removed, key=lambda r: r.op_id))
         return MembershipState(
-            genesis=self.genesis, members=self.members, cards=self.cards, devices=self.devices, seniority=self.seniority,
-            removed=tuple(sorted(self.removed, key=lambda r: r.op_id)), keys=self.keys, voters=self.voters(),
-            voter_keys=self.voter_keys, invitations=self.invitations, admissions=self.admissions, verdicts=verdicts,
-            owner=self.owner, policy=self.policy, policy_changed=self.policy_changed, proposals=self.proposals,
-            resumed=self.resumed, k=self.k,
+            genesis=self.genesis, removed=self.removed, voters=self.voters(), verdicts=verdicts, owner=self.owner,
+            policy=self.policy, policy_changed=self.policy_changed, k=self.k, **shown,
         )  # fmt: skip
+
+
+_SHOWN: Final = frozenset({
+    "admissions", "cards", "devices", "invitations", "keys", "members", "proposals", "resumed", "seniority", "voter_keys",
+})  # fmt: skip
 
 
 def highest(*cut_offs: Iterable[tuple[ChainId, int]]) -> CutOff:

@@ -21,7 +21,7 @@ SURFACE = {
 }  # fmt: skip
 COMMANDS = {
     "access", "audit", "bridge", "chain", "cluster", "consent", "context", "contract", "demo", "init", "join", "member",
-    "network", "run", "simulate", "status", "subject", "verify",
+    "network", "policy", "run", "simulate", "status", "subject", "verify",
 }  # fmt: skip
 
 
