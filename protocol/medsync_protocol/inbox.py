@@ -10,7 +10,6 @@ from medsync_protocol.anchoring import Anchoring
 from medsync_protocol.candidate import Candidate
 from medsync_protocol.certificate import vote_fields, want_vote
 from medsync_protocol.codec import want_array, want_bool, want_bytes, want_int, want_str
-from medsync_protocol.directory import is_founding
 from medsync_protocol.effects import Effect, Notify, Send, Serve
 from medsync_protocol.errors import BadSignature, Malformed, Refused
 from medsync_protocol.frames import FrameKind
@@ -284,7 +283,7 @@ class Inbox:
         (data,) = want_array(fields, 1)
         anchoring = Anchoring.decode(want_bytes(data))
         checkpoints = self._held.checkpoints(replica.context)
-        if checkpoints.anchoring is not None or is_founding(replica):
+        if checkpoints.anchoring is not None:
             return []
         try:
             return checkpoints.acceptance.anchor(anchoring)

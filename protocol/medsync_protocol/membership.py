@@ -222,6 +222,14 @@ class MembershipFold:
         """Whose device wrote an operation, as its own past knows; None for a stranger's."""
         return self._nodes[self._index[op_id]].author
 
+    def admitting(self, member: MemberId) -> list[OpId]:
+        """Every operation that admits the member, void ones too."""
+        return [n.op_id for n in self._nodes if isinstance(n.action, Admit) and n.action.card.member == member]
+
+    def putting_out(self, members: Iterable[MemberId | None]) -> list[OpId]:
+        """Every removal and demotion that is aimed at one of these, void ones too."""
+        return [n.op_id for n in self._nodes if (target := target_of(n.action)) is not None and target in members]
+
     def closure(self, op_ids: Iterable[OpId]) -> list[OpId]:
         """The operations named and all that they rest on."""
         return [self._nodes[i].op_id for i in bits(self._closed(op_ids))]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from medsync_protocol.application import OpenedEntry
 from medsync_protocol.chains import Vector
-from medsync_protocol.ids import MemberId
+from medsync_protocol.ids import MemberId, OpId
 from medsync_protocol.kinds import Audience, Plane
 from medsync_protocol.operation import decode_body, decode_header, join, label_of, prune, split
 
@@ -25,9 +25,29 @@ def takes_from(replica: Replica, member: MemberId | None) -> bool:
     )
 
 
+def is_tentative(replica: Replica, member: MemberId | None) -> bool:
+    """Whether the member is out by something that is not final yet, so that what it hands in may change that (§3.4)."""
+    return member is not None and any(
+        not replica.chains.slot(*replica.places[op_id]).final for op_id in _out_by(replica, member)
+    )
+
+
+def _out_by(replica: Replica, member: MemberId) -> list[OpId]:
+    """What put the member out: its removals; else its admissions that turned out void, and what made them so."""
+    state = replica.membership
+    removals = [r.op_id for r in state.removed if r.member == member and r.device is None]
+    if removals or member in state.members:
+        return removals
+    void = replica.fold.admitting(member)
+    return [*void, *replica.fold.putting_out({replica.fold.author_of(op_id) for op_id in void})] if void else []
+
+
 def farewell(replica: Replica, member: MemberId) -> Vector | None:
-    """What a removed member is shown: the causal past of its removal, as a vector; None when it wasn't removed."""
-    removals = [r.op_id for r in replica.membership.removed if r.member == member and r.device is None]
+    """What a removed member is shown: the causal past of its removal, as a vector; None when it was never in.
+
+    Somebody whose admission turned out void is shown why in the same way.
+    """
+    removals = _out_by(replica, member)
     if not removals:
         return None
     shown: Vector = {}

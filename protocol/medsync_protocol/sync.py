@@ -20,10 +20,13 @@ from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, DeviceId, 
 from medsync_protocol.kinds import OpKind, Plane
 from medsync_protocol.reading import read_action
 from medsync_protocol.replica import News, Replica
-from medsync_protocol.serving import farewell, redacted_news, takes_from
+from medsync_protocol.serving import farewell, is_tentative, redacted_news, takes_from
 
 ANTI_ENTROPY_MS: Final = 3_000  # a random connected member is asked for its vector this often
 GAP_ASKS_MS: Final = 200  # a gap asks the peer for its vector at most this often
+NOTICE_EVERY_MS: Final = 3_000  # who is out by something not final is heard this often,
+NOTICE_MS: Final = 1_000  # for this long,
+MAX_NOTICE_FRAMES: Final = 16  # and with so many frames
 PULL_MS: Final = 2_000  # missing keys and bodies are asked for this often
 MAX_PULLS: Final = 64  # keys or bodies asked for at a time, each from one peer
 
@@ -38,6 +41,8 @@ class Session:
     version: int = 0
     sent: dict[ContextId, Vector] = field(default_factory=dict)
     asked_at: dict[ContextId, int] = field(default_factory=dict)
+    notices: dict[ContextId, tuple[int, int]] = field(default_factory=dict)
+    """Of a context that the peer's member is out of: since when it is heard, and how many frames were."""
 
 
 class Sync:
@@ -105,7 +110,8 @@ class Sync:
         mine = replica.vector
         effects: list[Effect] = []
         if member not in replica.membership.members and not self._founding(replica):
-            return list(self._farewell(session, replica, member, theirs))
+            effects += self._farewell(session, replica, member, theirs)
+            return effects + self._hear(now, session, replica, member)
         session.sent[context] = dict(theirs)
         self.note_ack(session, context, theirs)
         effects += self._serve(session, replica, theirs, mine)
@@ -113,6 +119,22 @@ class Sync:
         if answer or (lacking and not self._asked_lately(session, context, now)):
             effects.append(self._vector(session, replica, answer=False))
         return effects
+
+    def _hear(self, now: int, session: Session, replica: Replica, member: MemberId | None) -> list[Effect]:
+        """A removal that is not final must not fulfil itself: ask its target for what we lack, now and then (§3.4)."""
+        since, _ = session.notices.get(replica.context, (-NOTICE_EVERY_MS, 0))
+        if now - since < NOTICE_EVERY_MS or not is_tentative(replica, member):
+            return []
+        session.notices[replica.context] = (now, 0)
+        return [self._vector(session, replica, answer=False)]
+
+    def _heard(self, now: int, session: Session, context: ContextId) -> bool:
+        """Whether a frame of someone who is out is within what it may hand in."""
+        since, count = session.notices.get(context, (-NOTICE_MS, 0))
+        if now - since >= NOTICE_MS or count >= MAX_NOTICE_FRAMES:
+            return False
+        session.notices[context] = (since, count + 1)
+        return True
 
     def _founding(self, replica: Replica) -> bool:
         """While we don't see ourselves in it, membership is too incomplete to tell who is not."""
@@ -160,7 +182,8 @@ class Sync:
 
     def on_ops(self, now: int, session: Session, replica: Replica, wires: list[bytes]) -> list[Effect]:
         """Take operations from a member; acknowledge after the commit; ask again when a gap shows."""
-        if not takes_from(replica, self._member_of(session.peer)) and not self._founding(replica):
+        taken = takes_from(replica, self._member_of(session.peer)) or self._founding(replica)
+        if not taken and not self._heard(now, session, replica.context):
             return []
         parked = len(replica.parking)
         fresh = len(replica.news)
