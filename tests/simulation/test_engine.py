@@ -123,27 +123,28 @@ def test_a_directive_that_came_before_its_subject_is_read_again_after_every_rest
         west.start()
         assert len(hospitals.replica(west).application.directives(subject)) == 1
 
-def _split(hospitals: Hospitals) -> tuple[list[VirtualNode], list[VirtualNode]]:
-    """south is an admin too; it and west hear nothing of north and the others any more."""
-    world, north, south, west = hospitals.world, hospitals.north, hospitals.south, hospitals.west
-    north.do(lambda now: north.engine.set_role(now, hospitals.context, south.identity.member, Role.ADMIN))
-    world.until(lambda: hospitals.replica(south).role is Role.ADMIN and world.converged(hospitals.context))
-    sides = [south, west], [n for n in hospitals.nodes if n not in (south, west)]
-    world.partition(*sides)
-    return sides
+def _promoted(hospitals: Hospitals, *nodes: VirtualNode) -> None:
+    """Admins too."""
+    north = hospitals.north
+    for node in nodes:
+        north.do(lambda now, node=node: north.engine.set_role(now, hospitals.context, node.identity.member, Role.ADMIN))
+    hospitals.world.until(lambda: all(hospitals.replica(node).role is Role.ADMIN for node in nodes))
+    hospitals.world.until(lambda: hospitals.world.converged(hospitals.context))
 
 
 def test_admins_that_removed_each_other_unheard_are_judged_alike_after_the_heal(hospitals: Hospitals) -> None:
-    world, north, south = hospitals.world, hospitals.north, hospitals.south
-    _split(hospitals)
-    for one, other in ((north, south), (south, north)):
+    world, south, west = hospitals.world, hospitals.south, hospitals.west
+    _promoted(hospitals, south, west)
+    others = [n for n in hospitals.nodes if n not in (south, west)]
+    world.partition([south], [west], others)
+    for one, other in ((south, west), (west, south)):
         one.do(lambda now, one=one, other=other: one.engine.remove(now, hospitals.context, other.identity.member))
     world.run(2_000)
     world.heal()
-    others = [n for n in hospitals.nodes if n is not south]
-    world.until(lambda: len({hospitals.replica(n).membership.root() for n in others}) == 1)
-    assert hospitals.replica(hospitals.west).membership.admins() == {north.identity.member}
-    world.until(lambda: south.noticed("removed"))
+    stay = [*others, south]
+    world.until(lambda: len({hospitals.replica(n).membership.root() for n in stay}) == 1)
+    assert hospitals.replica(south).membership.admins() == {hospitals.north.identity.member, south.identity.member}
+    world.until(lambda: west.noticed("removed"))
 
 
 def test_whose_admission_a_demotion_voided_is_told(hospitals: Hospitals) -> None:
@@ -151,7 +152,8 @@ def test_whose_admission_a_demotion_voided_is_told(hospitals: Hospitals) -> None
     late = world.add("late")
     world.join(late, north, Role.MEMBER)
     world.until(lambda: world.converged(NETWORK_CONTEXT))
-    _split(hospitals)
+    _promoted(hospitals, south)
+    world.partition([south, hospitals.west], [n for n in hospitals.nodes if n not in (south, hospitals.west)])
     north.do(lambda now: north.engine.set_role(now, hospitals.context, south.identity.member, Role.MEMBER))
     south.do(lambda now: south.engine.admit(now, hospitals.context, late.identity.member, Role.MEMBER))
     world.until(lambda: hospitals.context in late.engine.replicas and hospitals.replica(late).role is not None)
