@@ -7,7 +7,7 @@ are `commitments.py`'s; who may write what `authority.py`'s; the answer `decisio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from medsync_protocol.access import access_parties
@@ -267,7 +267,8 @@ class MedSyncApplication:
         """What a receipt records of a view; `heads` are the ids of each chain's last operation below `held`."""
         return ViewRecord(
             vector=tuple((chain, count, heads[chain]) for chain, count in sorted(held.items()) if count),
-            k=k, heartbeats=tuple(map(encode_heartbeat, used)), clock_offset=view.clock_offset,
+            k=k, heartbeats=tuple(map(encode_heartbeat, used)), home_sets=view.home_sets,
+            clock_offset=view.clock_offset,
         )  # fmt: skip
 
     def view_at(
@@ -275,12 +276,17 @@ class MedSyncApplication:
     ) -> DecisionView:
         """The view that a receipt recorded, from what is held here: entries beyond its vector don't count.
 
-        Raises Invalid when a heartbeat in the record doesn't hold. Verdicts are today's: where a removal has
+        The recorded homes are taken if they can have been asked then: those that stand once all is final, and of those
+        that were replaced any, for a change may not have been final yet where it was decided. Raises Invalid when a heartbeat in the record doesn't hold. Verdicts are today's: where a removal has
         since voided an entry, the digest differs and re-computation says so.
         """
         below = {chain: count for chain, count, _ in record.vector}
         used = [open_heartbeat(one, self.network, self.context, devices) for one in record.heartbeats]
-        return self._view(subject, self._make_static(subject, below), used, record.clock_offset)
+        static = self._make_static(subject, below, self._final)
+        ever = self._make_static(subject, below, {}).home_sets
+        if set(static.home_sets) <= set(record.home_sets) <= set(ever):
+            static = replace(static, home_sets=record.home_sets)
+        return self._view(subject, static, used, record.clock_offset)
 
     def _view(
         self, subject: SubjectRef, static: _Static, used: Iterable[Heartbeat], offset: int | None
@@ -296,19 +302,21 @@ class MedSyncApplication:
         if static is None:
             if len(self._views) >= MAX_CACHED_VIEWS:
                 self._views.clear()
-            static = self._views[subject] = self._make_static(subject, None)
+            static = self._views[subject] = self._make_static(subject, None, self._final)
         return static
 
-    def _make_static(self, subject: SubjectRef, below: Mapping[ChainId, int] | None) -> _Static:
+    def _make_static(
+        self, subject: SubjectRef, below: Mapping[ChainId, int] | None, final: Mapping[ChainId, int]
+    ) -> _Static:
         """Own directives as they count; of linked pseudonyms what they deny, and grants where both sides linked."""
         files = {one: self._file_at(one, below) for one in self._closure(subject)}
-        standings = {one: held.standing(self._final) for one, held in files.items()}
+        standings = {one: held.standing(final) for one, held in files.items()}
         if standings[subject] is None:
             return _Static((), False, (), ())
         trusted, linked = _reach(subject, files, standings)
-        found = {one.id: one for one in files[subject].counted(self._final)}
+        found = {one.id: one for one in files[subject].counted(final)}
         for other in linked:
-            for one in files[other].counted(self._final):
+            for one in files[other].counted(final):
                 found[one.id] = one if other in trusted else _denials_of(one)
         homes = {
             homes for one in (subject, *linked) if (s := standings[one]) is not None for homes in s.home_sets

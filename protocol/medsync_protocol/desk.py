@@ -330,7 +330,8 @@ class Desk:
         )
         behind = any(count > held.get(chain, 0) for chain, count in self._replica.vector.items())
         if behind and decide(view, request, now).answer is Answer.PERMIT:
-            return self.application.view_at(request.subject, record, self._devices()), record
+            below = self.application.view_at(request.subject, record, self._devices())
+            return below, replace(record, home_sets=below.home_sets)
         return view, record
 
     def _heads(self, counts: Mapping[ChainId, int]) -> dict[ChainId, bytes]:

@@ -24,6 +24,7 @@ from medsync_protocol.errors import BadSignature, Malformed
 from medsync_protocol.ids import ChainId, ContextId, DirectiveId, Instant, MemberId, NetworkId, SubjectRef
 from medsync_protocol.purposes import TREE_VERSION
 from medsync_protocol.rule import MAX_EXCEPTIONS, MAX_LIST, MAX_RULES
+from medsync_protocol.subject import MAX_HOMES
 
 RECEIPT_VERSION: Final = 1
 MAX_CHAINS: Final = 10_000  # chains of one context in a recorded view
@@ -37,12 +38,14 @@ _DOMAIN: Final = b"medsync/receipt/1"
 class ViewRecord:
     """What a decision stood on, recorded once per batch: `vector` is (chain, next seq, head hash) ascending.
 
-    `k` is the newest checkpoint known as accepted; `heartbeats` are those used, as they were signed.
+    `k` is the newest checkpoint known as accepted; `heartbeats` are those used, as they were signed; `home_sets` whose
+    majorities were asked: more of them before a change of homes is final than after.
     """
 
     vector: tuple[tuple[ChainId, int, bytes], ...]
     k: int
     heartbeats: tuple[bytes, ...]
+    home_sets: tuple[tuple[MemberId, ...], ...]
     clock_offset: int | None
 
     @property
@@ -53,18 +56,24 @@ class ViewRecord:
 
 def encode_view(view: ViewRecord) -> bytes:
     """Canonical bytes."""
-    return pack([RECEIPT_VERSION, view.vector, view.k, view.heartbeats, view.clock_offset])
+    return pack([
+        RECEIPT_VERSION, view.vector, view.k, view.heartbeats, view.home_sets, view.clock_offset,
+    ])  # fmt: skip
 
 
 def decode_view(data: bytes) -> ViewRecord:
     """The view whose canonical bytes are `data`. Raises Malformed."""
-    version, vector, k, heartbeats, offset = want_array(unpack(data), 5)
+    version, vector, k, heartbeats, home_sets, offset = want_array(unpack(data), 6)
     want_int(version, RECEIPT_VERSION, RECEIPT_VERSION)
     rows = [want_array(row, 3) for row in want_array(vector, at_most=MAX_CHAINS)]
     return ViewRecord(
         vector=tuple((ChainId(want_bytes(a, 40)), want_int(b, 1), want_bytes(c, 32)) for a, b, c in rows),
         k=want_int(k),
         heartbeats=tuple(want_bytes(one) for one in want_array(heartbeats, at_most=MAX_HEARTBEATS)),
+        home_sets=tuple(
+            tuple(MemberId(want_bytes(home, 32)) for home in want_array(homes, at_most=MAX_HOMES))
+            for homes in want_array(home_sets, at_most=MAX_HEARTBEATS)
+        ),
         clock_offset=None if offset is None else want_int(offset, -(2**62), 2**62),
     )
 

@@ -441,6 +441,29 @@ def test_every_party_recomputes_a_receipt(context: Context, ann: SubjectRef) -> 
         assert context[name].desk.recompute(entry) is Recomputed.MATCHES
 
 
+def test_a_receipt_recomputes_across_the_finality_of_a_change_of_homes(
+    context: Context, ann: SubjectRef
+) -> None:
+    """Before a change of homes is final both sets are asked: the receipt says which, and nobody can leave one out."""
+    grant(context, ann)
+    custodians = [context["mercy"].member, context["city"].member]
+    _, drafts = context["city"].desk.change_members(
+        NOW, ann, custodians=custodians, homes=[context["coast"].member]
+    )
+    context.write("city", drafts)
+    context.beat("mercy", "city", "coast")
+    entry = answer(context, ann)
+    assert entry.receipt.decision.answer is Answer.PERMIT
+    for name in ("city", "lab"):
+        context[name].desk.application.set_final(context[name].replica.vector)
+        assert context[name].desk.recompute(entry) is Recomputed.MATCHES
+    fields = unpack(entry.view)
+    assert len(fields[4]) == 2
+    for spoilt in ([], fields[4][:1], [[context["lab"].member]]):
+        view = pack([*fields[:4], spoilt, fields[5]])
+        assert context["lab"].desk.recompute(replace(entry, view=view)) is Recomputed.OTHER_INPUTS
+
+
 def test_recomputing_says_what_is_wrong(context: Context, ann: SubjectRef) -> None:
     grant(context, ann)
     context.beat("mercy", "coast")
