@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from medsync_protocol.asking import Asking
+from medsync_protocol.chains import Vector
 from medsync_protocol.checkpoints import Checkpoints
 from medsync_protocol.crypto import Entropy
 from medsync_protocol.desk import Desk
@@ -22,6 +23,7 @@ from medsync_protocol.policy import Policies
 from medsync_protocol.ports import Standing
 from medsync_protocol.pulse import Pulse
 from medsync_protocol.replica import ApplicationFactory, Replica
+from medsync_protocol.serving import put_out_at
 from medsync_protocol.sync import Sync
 
 MAX_CONTEXTS: Final = 1_000  # held at once: each has its own chains, keys and voters
@@ -40,7 +42,7 @@ class Held:
         self.addresses: tuple[str, ...] = ()
         self.replicas: dict[ContextId, Replica] = {}
         self.directory = Directory(identity.device)
-        self.sync = Sync(self.replicas, self.member_of)
+        self.sync = Sync(self.replicas, self.member_of, self.proof_for)
         self.asking = Asking(self.desk, entropy)
         self.prospects: set[ContextId] = set()
         self._incarnation = incarnation
@@ -68,6 +70,12 @@ class Held:
     def member_of(self, device: DeviceId) -> MemberId | None:
         """The network member whose device this is."""
         return member_of(self.net, device)
+
+    def proof_for(self, replica: Replica, member: MemberId) -> tuple[int, Vector]:
+        """Up to which checkpoint someone who is out is shown why, and that one's cut; (0, {}) before it is accepted."""
+        history = self._checkpoints[replica.context].acceptance.history
+        k = put_out_at(replica, member, (accepted.cut.vector for accepted in history))
+        return (0, {}) if k is None else (k, history[k].cut.vector)
 
     def peer_of(self, context: ContextId, member: MemberId) -> DeviceId | None:
         """A connected device of a member of the context; None when it has none."""

@@ -245,18 +245,23 @@ class Inbox:
         self, now: int, session: Session, replica: Replica, fields: Fields
     ) -> list[Effect]:
         """Someone saw a digest on chain that it does not know: the candidate behind it, for members."""
-        k, digest = want_array(fields, 2)
-        wanted = felt_of(want_bytes(digest, 32))
+        number, digest = want_array(fields, 2)
+        k, wanted = want_int(number), felt_of(want_bytes(digest, 32))
         checkpoints = self._held.checkpoints(replica.context)
         tally = checkpoints.tallies.get(wanted)
-        found = checkpoints.certificate(want_int(k))
+        found = checkpoints.certificate(k)
         candidate = tally.candidate if tally is not None else None
         if candidate is None and found is not None and found.digest == wanted:
             candidate = found.candidate
-        if candidate is None or not self._inside(session, replica):
+        if candidate is None or not (self._inside(session, replica) or self._is_shown(session, replica, k)):
             return []
         frame = frames.encode(FrameKind.CERTIFICATE, replica.context, candidate.encode())
         return [Send(session.peer, frame)]
+
+    def _is_shown(self, session: Session, replica: Replica, k: int) -> bool:
+        """Whether it is someone who is out, and the checkpoint part of the proof of that."""
+        member = self._held.member_of(session.peer)
+        return member is not None and k <= self._held.proof_for(replica, member)[0]
 
     def _certificate(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         (data,) = want_array(fields, 1)

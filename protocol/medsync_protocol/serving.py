@@ -5,6 +5,7 @@ When something is sent is sync.py's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from medsync_protocol.application import OpenedEntry
@@ -55,6 +56,18 @@ def farewell(replica: Replica, member: MemberId) -> Vector | None:
         chain, seq = replica.places[op_id]
         shown[chain] = max(shown.get(chain, 0), seq + 1)
     return shown
+
+
+def put_out_at(replica: Replica, member: MemberId, cuts: Iterable[Vector]) -> int | None:
+    """Which of these cuts, counted from 0, is the first that holds all that put the member out; None when none does.
+
+    What lies below it is the proof of a final removal: its target may have judged otherwise until then (§3.4).
+    """
+    places = [replica.places[op_id] for op_id in _out_by(replica, member)]
+    for k, cut in enumerate(cuts):
+        if places and all(cut.get(chain, 0) > seq for chain, seq in places):
+            return k
+    return None
 
 
 def is_entitled(replica: Replica, member: MemberId, entry: OpenedEntry) -> bool:

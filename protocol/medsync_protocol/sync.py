@@ -46,13 +46,18 @@ class Session:
 
 
 class Sync:
-    """Sessions, and the replicas they are about. `member_of` tells whose device a peer is."""
+    """Sessions, and the replicas they are about. `member_of` tells whose device a peer is.
+
+    `proof_for` gives the checkpoint up to which someone who is out is shown why, and its cut.
+    """
 
     def __init__(
-        self, replicas: Mapping[ContextId, Replica], member_of: Callable[[DeviceId], MemberId | None]
-    ) -> None:
+        self, replicas: Mapping[ContextId, Replica], member_of: Callable[[DeviceId], MemberId | None],
+        proof_for: Callable[[Replica, MemberId], tuple[int, Vector]],
+    ) -> None:  # fmt: skip
         self._replicas = replicas
         self._member_of = member_of
+        self._proof_for = proof_for
         self.sessions: dict[DeviceId, Session] = {}
         self._acked: dict[ContextId, dict[MemberId, Vector]] = {}
         self._next_round = 0
@@ -154,8 +159,11 @@ class Sync:
         self, session: Session, replica: Replica, member: MemberId | None, theirs: Vector
     ) -> Iterable[Serve]:
         """A removed member receives its removal, and what that rests on, with every data entry pruned (§3.4)."""
-        upto = farewell(replica, member) if member is not None else None
-        for chain, end in sorted((upto or {}).items()):
+        if member is None or (upto := farewell(replica, member)) is None:
+            return
+        for chain, end in self._proof_for(replica, member)[1].items():
+            upto[chain] = max(end, upto.get(chain, 0))
+        for chain, end in sorted(upto.items()):
             if theirs.get(chain, 0) < end:
                 yield Serve(session.peer, replica.context, chain, theirs.get(chain, 0), end)
 
