@@ -13,10 +13,11 @@ from typing import Final
 from medsync_protocol import frames
 from medsync_protocol.actions import Remove
 from medsync_protocol.chains import Vector
+from medsync_protocol.crypto import blake2b
 from medsync_protocol.effects import Acknowledge, Effect, Misbehaved, Send, Serve
 from medsync_protocol.errors import Invalid
 from medsync_protocol.frames import FrameKind
-from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, DeviceId, MemberId
+from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, DeviceId, MemberId, device_of
 from medsync_protocol.kinds import OpKind, Plane
 from medsync_protocol.reading import read_action
 from medsync_protocol.replica import News, Replica
@@ -24,6 +25,7 @@ from medsync_protocol.serving import farewell, is_tentative, redacted_news, take
 
 ANTI_ENTROPY_MS: Final = 3_000  # a random connected member is asked for its vector this often
 GAP_ASKS_MS: Final = 200  # a gap asks the peer for its vector at most this often
+UNDER_WAY_MS: Final = 2_000  # what is on its way, from us or from whoever should serve it, may take this long to show
 NOTICE_EVERY_MS: Final = 3_000  # who is out by something not final is heard this often,
 NOTICE_MS: Final = 1_000  # for this long,
 MAX_NOTICE_FRAMES: Final = 16  # and with so many frames
@@ -43,6 +45,8 @@ class Session:
     asked_at: dict[ContextId, int] = field(default_factory=dict)
     notices: dict[ContextId, tuple[int, int]] = field(default_factory=dict)
     """Of a context that the peer's member is out of: since when it is heard, and how many frames were."""
+    under_way: dict[tuple[ContextId, ChainId], tuple[int, int]] = field(default_factory=dict)
+    """Chains being served to it, by us or by others: since when there is no progress, and how much it had then."""
 
 
 class Sync:
@@ -117,9 +121,8 @@ class Sync:
         if member not in replica.membership.members and not self._founding(replica):
             effects += self._farewell(session, replica, member, theirs)
             return effects + self._hear(now, session, replica, member)
-        session.sent[context] = dict(theirs)
         self.note_ack(session, context, theirs)
-        effects += self._serve(session, replica, theirs, mine)
+        effects += self._serve(now, session, replica, theirs, mine)
         lacking = any(mine.get(chain, 0) < upto for chain, upto in theirs.items())
         if answer or (lacking and not self._asked_lately(session, context, now)):
             effects.append(self._vector(session, replica, answer=False))
@@ -147,13 +150,53 @@ class Sync:
             removed.member == replica.member for removed in replica.membership.removed
         )
 
-    def _serve(self, session: Session, replica: Replica, theirs: Vector, mine: Vector) -> Iterable[Serve]:
-        first = replica.genesis_chain
+    def _serve(
+        self, now: int, session: Session, replica: Replica, theirs: Vector, mine: Vector
+    ) -> Iterable[Serve]:
+        first, context = replica.genesis_chain, replica.context
+        before, sent = session.sent.get(context, {}), dict(theirs)
+        session.sent[context] = sent
         for chain in sorted(mine, key=lambda c: (c != first, c)):
             have = theirs.get(chain, 0)
-            if have < mine[chain]:
-                session.sent[replica.context][chain] = mine[chain]
-                yield Serve(session.peer, replica.context, chain, have, mine[chain])
+            if have >= mine[chain]:
+                session.under_way.pop((context, chain), None)
+            elif theirs.get(first, 0) == 0 or self._is_ours_to_serve(now, session, replica, chain, have):
+                sent[chain] = mine[chain]
+                yield Serve(session.peer, context, chain, have, mine[chain])
+            else:
+                sent[chain] = max(have, before.get(chain, 0))
+
+    def _is_ours_to_serve(
+        self, now: int, session: Session, replica: Replica, chain: ChainId, have: int
+    ) -> bool:
+        """Not what is under way: vectors cross, and of those that hold a chain one serves it, not all.
+
+        The one who should may not be linked there, as it is here: without progress for UNDER_WAY_MS we serve after all.
+        """
+        place = (replica.context, chain)
+        since, had = session.under_way.get(place, (None, have))
+        if since is None:
+            session.under_way[place] = (now, have)
+            return self._server(session, replica, chain) == replica.identity.device
+        session.under_way[place] = (now if had != have else since, have)
+        if had != have or now - since < UNDER_WAY_MS:
+            return False
+        session.under_way[place] = (now, have)
+        return True
+
+    def _server(self, session: Session, replica: Replica, chain: ChainId) -> DeviceId:
+        others = [other for other in self.linked(replica) if other is not session]
+        own, author = replica.identity.device, device_of(chain)
+        if author == own or any(other.peer == author for other in others):
+            return author
+        upto = replica.chains.next_seq(chain)
+        acked = self._acked.get(replica.context, {})
+        holders = [
+            other.peer
+            for other in others
+            if other.member is not None and acked.get(other.member, {}).get(chain, 0) >= upto
+        ]
+        return min((own, *holders), key=lambda device: blake2b(chain, device))
 
     def _farewell(
         self, session: Session, replica: Replica, member: MemberId | None, theirs: Vector
