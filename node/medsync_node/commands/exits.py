@@ -32,8 +32,12 @@ class Advice:
 
 def exit_code_of(error: Exception) -> ExitCode | None:
     """The exit code for an error raised on purpose; None for a bug."""
+    from pydantic import ValidationError
+
     from medsync_client.errors import ClientError
 
+    if isinstance(error, ValidationError):
+        return ExitCode.USAGE  # an argument that no request may hold
     if isinstance(error, ClientError):
         return ExitCode(error.exit_code)
     if isinstance(error, TyperException):
@@ -51,5 +55,11 @@ def advise(error: Exception) -> Advice:
         context = getattr(error, "ctx", None)
         where = "medsync" if context is None else context.command_path
         return Advice(code="usage", message=error.format_message(), advice=f"see `{where} --help`")
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False, include_url=False)[0]  # the input may be a patient's
+        field = ".".join(map(str, first["loc"]))
+        return Advice(code="usage", message=f"{field}: {first['msg']}", advice="see the command's --help")
     code = getattr(error, "code", "") or type(error).__name__
     return Advice(code=str(code), message=str(error), advice=str(getattr(error, "advice", "")))

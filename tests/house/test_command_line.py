@@ -1,0 +1,48 @@
+"""Wrong use of any command is told in a sentence with advice, in JSON too, and never by a traceback."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from medsync_node.cli import registered, run
+
+WRONG = [
+    ["join", "", "--json"],
+    ["join", "medsync-invite:x", "--home", "nowhere", "--json"],
+    ["status", "--home", "nowhere", "--json"],
+    ["consent", "grant", "trial", "no pseudonym", "--to", "lab", "--purpose", "HRESCH", "--home", "nowhere", "--json"],
+    ["access", "request", "trial", "", "--purpose", "TREAT", "--home", "nowhere", "--json"],
+    ["member", "invite", "--role", "emperor", "--json"],
+    ["verify", "no address", "--rpc", "http://127.0.0.1:1", "--json"],
+    ["verify", "starknet:MEDSYNC_LOCAL/0x1/0x2", "--rpc", "http://127.0.0.1:1", "--json"],
+    ["context", "show", "trial", "--home", "nowhere", "--json"],
+    ["no-such-command", "--json"],
+    ["run", "--home", "nowhere", "--json"],
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=lambda arguments: " ".join(arguments)[:40])
+def test_wrong_use_is_told(arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.chdir(tmp_path)  # type: ignore[arg-type]
+    code = run(arguments)
+    assert code in (1, 2, 4)
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is False
+    assert told["error"]["message"] and told["error"]["code"]
+
+
+@pytest.mark.parametrize("name", sorted(registered()))
+def test_every_command_has_examples_in_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    if "Commands" not in text:
+        assert "Examples:" in text and f"medsync {name}" in text
+        return
+    import typer
+
+    group = typer.main.get_command(registered()[name].load())
+    for inner in group.commands:  # type: ignore[attr-defined]
+        assert run([name, inner, "--help"]) == 0
+        assert f"medsync {name} {inner}" in capsys.readouterr().out, inner
