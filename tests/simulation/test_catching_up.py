@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ class Four:
     def write(self, node: VirtualNode, count: int) -> None:
         for _ in range(count):
             _, drafts = node.engine.desk(self.context).enrol(self.world.now)
-            node.do(lambda now: node.engine.submit(now, self.context, drafts))
+            node.do(partial(node.engine.submit, context=self.context, drafts=drafts))
 
     def held(self, node: VirtualNode, by: VirtualNode) -> int:
         replica = node.engine.replicas[self.context]
