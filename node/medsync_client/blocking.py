@@ -18,6 +18,7 @@ from medsync_client import audit as _audit
 from medsync_client import checkpoints as _checkpoints
 from medsync_client import consents as _consents
 from medsync_client import contexts as _contexts
+from medsync_client import governance as _governance
 from medsync_client import members as _members
 from medsync_client import status as _status
 from medsync_client import subjects as _subjects
@@ -110,6 +111,10 @@ class BlockingClient:
     rotate = _Blocking(_contexts.rotate)
     voters = _Blocking(_contexts.voters)
     vote_voters = _Blocking(_contexts.vote_voters)
+    governance = _Blocking(_governance.governance)
+    endorse = _Blocking(_governance.endorse)
+    vote_policy = _Blocking(_governance.vote_policy)
+    transfer = _Blocking(_governance.transfer)
     enrol_subject = _Blocking(_subjects.enrol_subject)
     subject = _Blocking(_subjects.subject)
     link_subject = _Blocking(_subjects.link_subject)

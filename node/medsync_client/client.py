@@ -19,6 +19,7 @@ from medsync_client import audit as _audit
 from medsync_client import checkpoints as _checkpoints
 from medsync_client import consents as _consents
 from medsync_client import contexts as _contexts
+from medsync_client import governance as _governance
 from medsync_client import members as _members
 from medsync_client import status as _status
 from medsync_client import subjects as _subjects
@@ -121,6 +122,10 @@ class Client:
     rotate = _Awaited(_contexts.rotate)
     voters = _Awaited(_contexts.voters)
     vote_voters = _Awaited(_contexts.vote_voters)
+    governance = _Awaited(_governance.governance)
+    endorse = _Awaited(_governance.endorse)
+    vote_policy = _Awaited(_governance.vote_policy)
+    transfer = _Awaited(_governance.transfer)
     enrol_subject = _Awaited(_subjects.enrol_subject)
     subject = _Awaited(_subjects.subject)
     link_subject = _Awaited(_subjects.link_subject)

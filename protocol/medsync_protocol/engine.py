@@ -21,7 +21,7 @@ from medsync_protocol.errors import Invalid, Malformed, Refused
 from medsync_protocol.frames import FrameKind
 from medsync_protocol.held import Held
 from medsync_protocol.identity import Identity
-from medsync_protocol.ids import ContextId, DeviceId, MemberId, NetworkId, OpId
+from medsync_protocol.ids import ChainId, ContextId, DeviceId, MemberId, NetworkId, OpId
 from medsync_protocol.inbox import Inbox
 from medsync_protocol.journal import OpRecord, Record, ValueRecord
 from medsync_protocol.kinds import Role
@@ -301,6 +301,44 @@ class Engine(Held):
     ) -> tuple[OpId, list[Effect]]:
         """Vote for a voter list."""
         return self._did(now, governance.vote_voters(self.replica(context), now, members))
+
+    def endorse(
+        self, now: int, context: ContextId, proposal: OpId, yes: bool = True
+    ) -> tuple[OpId, list[Effect]]:
+        """Vote on an open proposal."""
+        return self._did(now, governance.endorse(self.replica(context), now, proposal, yes=yes))
+
+    def vote_policy(
+        self, now: int, context: ContextId, name: str, parameters: Mapping[str, int | str]
+    ) -> tuple[OpId, list[Effect]]:
+        """Vote for another membership policy."""
+        written = governance.vote_policy(self.replica(context), now, name, parameters, self.policies)
+        return self._did(now, written)
+
+    def transfer(self, now: int, context: ContextId, heir: MemberId) -> tuple[OpId, list[Effect]]:
+        """Hand a context over to another admin."""
+        return self._did(now, governance.transfer(self.replica(context), now, heir))
+
+    def recover(
+        self, now: int, context: ContextId, lost: MemberId, renewed: MemberId
+    ) -> tuple[OpId, list[Effect]]:
+        """Put a member of the network in the place of one that lost its key: the other admins vote."""
+        card = self._card(self._member_net(), renewed)
+        return self._did(now, governance.recover(self.replica(context), now, lost, card, self.entropy))
+
+    def resume(self, now: int, context: ContextId, chain: ChainId) -> tuple[OpId, list[Effect]]:
+        """Let a forked chain go on: the admins vote."""
+        return self._did(now, governance.resume(self.replica(context), now, chain))
+
+    def add_device(
+        self, now: int, context: ContextId, device: DeviceId, certificate: bytes
+    ) -> tuple[OpId, list[Effect]]:
+        """Another device of this member."""
+        return self._did(now, governance.add_device(self.replica(context), now, device, certificate))
+
+    def revoke_device(self, now: int, context: ContextId, device: DeviceId) -> tuple[OpId, list[Effect]]:
+        """A device of this member goes, the member stays."""
+        return self._did(now, governance.revoke_device(self.replica(context), now, device))
 
     def submit(self, now: int, context: ContextId, drafts: Sequence[Draft]) -> tuple[Submitted, list[Effect]]:
         """Write a batch of entries as one operation."""

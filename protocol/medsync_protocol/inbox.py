@@ -201,10 +201,18 @@ class Inbox:
         member = self._held.member_of(session.peer)
         standing = None if member is None else replica.membership.members.get(member)
         key = replica.ring.key(key_id)
-        if standing is None or key is None:
+        if member is None or standing is None or key is None or not self._may_read(replica, member, key_id):
             return []
         box = wrap_key(key, standing.sealing_key, self._held.entropy)
         return [Send(session.peer, frames.encode(FrameKind.KEY_PUSH, replica.context, key_id, box))]
+
+    @staticmethod
+    def _may_read(replica: Replica, member: MemberId, key_id: KeyId) -> bool:
+        """Under `from_join` a member is given the keys that were made for it, and none of before."""
+        if not governance.from_join(replica.genesis):
+            return True
+        known = replica.membership.keys.get(key_id)
+        return known is not None and member in known.recipients
 
     def _key_push(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         name, box = want_array(fields, 2)

@@ -194,6 +194,10 @@ class MembershipFold:
         """What the policy says of an action by this author, on everything held."""
         return self._ruling(self.state(), author, action)
 
+    def repeats(self, author: MemberId, action: Action, at: int) -> bool:
+        """Whether the author proposed this already: it is open, or must cool down (`at`: the newest checkpoint known)."""
+        return _repeats(self.state(), author, action, at)
+
     def state_at(self, heads: Iterable[OpId]) -> MembershipState:
         """As an author that cites these heads knew it. Final verdicts don't reach back into it."""
         return self._snapshot(self._reduced(self._index[head] for head in heads), final=False).state

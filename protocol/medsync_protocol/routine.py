@@ -8,7 +8,7 @@ from medsync_protocol import frames, governance
 from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_int
 from medsync_protocol.crypto import blake2b, seal, unseal
 from medsync_protocol.effects import Effect, Expel, Knock, Notify, Persist, Publish, Send, Topics
-from medsync_protocol.errors import Invalid, NotPermitted, Refused
+from medsync_protocol.errors import Invalid, Refused
 from medsync_protocol.frames import FrameKind
 from medsync_protocol.held import Held
 from medsync_protocol.ids import NETWORK_CONTEXT, ContextId, DeviceId, MemberId
@@ -261,9 +261,10 @@ class Routine:
             rank = sorted(admins, key=lambda a: blake2b(member, a)).index(replica.member)
             if now - since >= rank * FOLLOW_STAGGER_MS:
                 try:
-                    effects += governance.remove(replica, now, member, self._held.entropy)[1]
-                except NotPermitted as refusal:
-                    effects.append(Notify("cannot_remove", replica.context, (("why", str(refusal)),)))
+                    effects += governance.put_out(replica, now, member, self._held.entropy)
+                except Refused as refusal:
+                    if refusal.code != "proposed_already":
+                        effects.append(Notify("cannot_remove", replica.context, (("why", str(refusal)),)))
         return effects
 
     def _knock(self, now: int, choose: int) -> list[Effect]:

@@ -36,7 +36,8 @@ def is_tentative(replica: Replica, member: MemberId | None) -> bool:
 def _out_by(replica: Replica, member: MemberId) -> list[OpId]:
     """What put the member out: its removals; else its admissions that turned out void, and what made them so."""
     state = replica.membership
-    removals = [r.op_id for r in state.removed if r.member == member and r.device is None]
+    gone = [r for r in state.removed if r.member == member and r.device is None]
+    removals = [op_id for r in gone for op_id in (r.op_id, *r.votes)]
     if removals or member in state.members:
         return removals
     void = replica.fold.admitting(member)

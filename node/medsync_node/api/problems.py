@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 NOT_THERE: Final = frozenset({
     "unknown_context", "unknown_member", "unknown_subject", "unknown_directive", "unknown_checkpoint",
-    "no_network", "not_registered",
+    "no_network", "not_registered", "unknown_device", "unknown_proposal",
 })  # fmt: skip
 """Codes of rules that refuse because something isn't held, or not for this caller: both read the same."""
 
@@ -40,7 +40,7 @@ NO_MEANING: Final = frozenset({
     "actor", "actors", "arguments", "bad_card", "bad_invitation", "bad_signature", "basis", "card_version",
     "empty_list", "founder", "homes", "malformed", "not_ascending", "number", "obligation_on_deny", "other_subject",
     "previous", "same_effect", "same_subject", "series", "too_deep", "too_many", "two_roles", "unknown_action",
-    "unknown_application", "unknown_method", "unknown_policy", "unknown_purpose", "until_before_from",
+    "policy_parameter", "unknown_application", "unknown_method", "unknown_policy", "unknown_purpose", "until_before_from",
     "wrong_context", "wrong_key",
 })  # fmt: skip
 """Codes of rules about a request's or document's form: it would be refused anywhere and at any time."""

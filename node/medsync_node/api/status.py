@@ -75,6 +75,7 @@ def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]
             yield f"this member is no longer in the context {name}"
         if replica.membership.usable_key() is None:
             yield f"context {name}: no key that only members hold; an admin's `medsync context rotate` brings one"
+        yield from _governance_warnings(node, replica)
         if held.differing:
             yield f"context {name}: a proposed checkpoint differs from this node's operations; see `context checkpoints`"
         if held.anchoring is None:
@@ -84,6 +85,25 @@ def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]
             chain, seq = replica.places[removed.op_id]
             if final.get(chain, 0) <= seq:
                 yield f"context {name}: the removal of {short(removed.member)} is not final yet"
+
+
+def _governance_warnings(node: Node, replica: Replica) -> Iterator[str]:
+    """What the members owe: votes, a rotation after somebody left, a policy to install, a forked chain."""
+    state, name = replica.membership, replica.name
+    open_proposals = state.open_proposals()
+    if open_proposals:
+        yield f"context {name}: {len(open_proposals)} proposals wait for votes; see `medsync policy proposals {name}`"
+    if replica.fold.rules() is None:
+        yield f"context {name}: the voters chose a membership policy that this node doesn't have: install it and start again"
+    for member in state.rotation_owed():
+        since = max((replica.chains.slot(*replica.places[r.op_id]).hlc >> 16 for r in state.removed if r.member == member), default=0)
+        minutes = max(0, node.now() - since) // 60_000
+        yield (
+            f"context {name}: {short(member)} left and still holds the key, so that for {minutes} minutes now it could "
+            f"read what it gets hold of; an admin's `medsync context rotate {name}` ends that"
+        )
+    for chain in replica.judge.forks:
+        yield f"context {name}: device {short(chain[:32])} signed two operations for one place: nothing of it counts from there on"
 
 
 def chain_state(node: Node) -> dict[str, Any]:

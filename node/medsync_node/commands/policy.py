@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from medsync_node.commands.exits import ExitCode
-from medsync_node.commands.options import Json, examples
+from medsync_node.commands.options import ContextName, Home, Json, examples, node
 from medsync_node.commands.output import progress, show, table
 
-app = typer.Typer(no_args_is_help=True, help="List, show and check membership policies.")
+app = typer.Typer(no_args_is_help=True, help="List, show and check membership policies; vote under one.")
 
 Named = Annotated[str, typer.Argument(metavar="POLICY", help="Name of an installed policy.")]
 Parameters = Annotated[
@@ -90,3 +90,54 @@ def check(
     show(fields, lines, as_json=as_json)
     if found.wrong:
         raise typer.Exit(ExitCode.FAILURE)
+
+
+@app.command(epilog=examples("policy proposals trial", "policy proposals trial --json"))
+def proposals(context: ContextName, home: Home = None, as_json: Json = False) -> None:
+    """Show a context's policy, its owner and what waits for votes."""
+    with node(home) as client:
+        found = client.governance(context)
+    rows = [
+        [p.id[:8], p.action, p.about, p.author, ", ".join(p.yes), ", ".join(p.no), p.needed, p.expires, p.mine]
+        for p in found.proposals
+    ]
+    columns = ["proposal", "action", "about", "author", "yes", "no", "lacking", "until k", "my vote"]
+    lines = [f"policy {found.policy} {found.hash[:16]}, owner {found.owner}", *table(columns, rows)]
+    show(found, lines, as_json=as_json)
+
+
+@app.command(epilog=examples("policy vote trial 3fa4c210", "policy vote trial 3fa4c210 --no"))
+def vote(
+    context: ContextName,
+    proposal: Annotated[str, typer.Argument(metavar="PROPOSAL", help="Its id, or eight or more digits of it.")],
+    no: Annotated[bool, typer.Option("--no", help="Against it.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Vote on a proposal; a vote can't be changed."""
+    with node(home) as client:
+        done = client.endorse(context, proposal, not no)
+    show(done, [f"voted {'no' if no else 'yes'} on {proposal}", f"operation {done.op}"], as_json=as_json)
+
+
+@app.command(epilog=examples("policy change trial k_of_n --parameter k=3"))
+def change(
+    context: ContextName, policy: Named, parameter: Parameters = None, home: Home = None, as_json: Json = False
+) -> None:
+    """Vote, as a voter, for another policy; it rules from the next checkpoint on once a quorum said the same."""
+    with node(home) as client:
+        done = client.vote_policy(context, policy, dict(map(_parameter, parameter or ())))
+    show(done, [f"voted for {policy}", f"operation {done.op}"], as_json=as_json)
+
+
+@app.command(epilog=examples("policy transfer trial south"))
+def transfer(
+    context: ContextName,
+    member: Annotated[str, typer.Argument(metavar="MEMBER", help="An admin of the context.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Hand a context that this member owns over to another admin."""
+    with node(home) as client:
+        done = client.transfer(context, member)
+    show(done, [f"{member} owns {context}", f"operation {done.op}"], as_json=as_json)

@@ -1,0 +1,67 @@
+"""Voting under a policy, through the API: proposals are shown, voted on, and take effect; policies and owners change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medsync_client import BadRequest, NotFound, Refused
+from medsync_client.contexts import Admission, ContextCreate
+from medsync_client.members import InvitationCreate
+from tests.node.api_world import Party, parties, until
+from tests.node.test_api import refused
+
+
+async def _formed(everyone: list[Party]) -> None:
+    """A context `trial` under `k_of_n`, two admins and a member of the network that is not in it."""
+    north, south, east = everyone
+    await north.client.create_network("hospitals")
+    for other in (south, east):
+        await other.client.join((await north.client.invite(InvitationCreate())).token)
+
+    async def known() -> bool:
+        return len((await north.client.members()).members) == 3
+
+    await until(known)
+    both = (Admission(member="south", role="admin"),)
+    await north.client.create_context(
+        ContextCreate(name="trial", policy="k_of_n", members=both, settings={"policy.k": 2})
+    )
+
+    async def held() -> bool:
+        return any(c.name == "trial" and c.role == "admin" for c in (await south.client.contexts()).contexts)
+
+    await until(held)
+
+
+async def test_two_admins_admit_and_remove_by_votes_and_change_the_policy(tmp_path: Path) -> None:
+    async with parties(tmp_path, "north", "south", "east") as everyone:
+        north, south, east = everyone
+        await _formed(everyone)
+        await refused(
+            north.client.create_context(ContextCreate(name="x", policy="mob")), BadRequest, "unknown_policy"
+        )
+        await north.client.admit("trial", "east")
+
+        async def asked() -> bool:
+            return [p.mine for p in (await south.client.governance("trial")).proposals] == [True]
+
+        await until(asked)
+        (proposal,) = (await south.client.governance("trial")).proposals
+        assert (proposal.action, proposal.about, proposal.author, proposal.needed) == ("admit", "east as member", "north", 1)
+        assert any("wait for votes" in warning for warning in (await south.client.status()).warnings)
+        await refused(north.client.endorse("trial", proposal.id), Refused, "not_permitted")
+        await refused(south.client.endorse("trial", "00" * 32), NotFound, "unknown_proposal")
+        await south.client.endorse("trial", proposal.id[:8])
+        assert {m.name for m in (await south.client.context_members("trial")).members} == {"north", "south", "east"}
+
+        async def arrived() -> bool:
+            return any(c.name == "trial" and c.role for c in (await east.client.contexts()).contexts)
+
+        await until(arrived)
+        view = await east.client.governance("trial")
+        assert (view.policy, view.parameters["k"], view.owner, view.proposals) == ("k_of_n", 2, "north", ())
+        await refused(south.client.transfer("trial", "south"), Refused, "not_permitted")
+        await north.client.transfer("trial", "south")
+        assert (await north.client.governance("trial")).owner == "south"
+        await refused(north.client.vote_policy("trial", "k_of_n", {"k": 2}), Refused, "same_policy")
+        await north.client.vote_policy("trial", "majority")
