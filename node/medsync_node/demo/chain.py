@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -56,17 +56,17 @@ async def open_chain(
     command = [*CLI, "chain", "run", "--port", "0", "--seed", str(seed), "--accounts", "3", "--json"]
     if not lasting():
         async with child("the chain", [*command, "--exit-on-eof"], hear) as one:
-            with trio.fail_after(START_SECONDS):
-                yield_chain = _described(await one.line(), directory)
-            yield yield_chain
+            with _soon():
+                said = await one.line()
+            yield _described(said, directory)
         return
     log = directory / "chain.log"
     process, ready = start_lasting([*command, "--db", str(directory / "chain.db")], log)
     stay = False
     try:
-        with open(ready, "rb") as pipe, trio.fail_after(START_SECONDS):
-            said = await trio.to_thread.run_sync(pipe.readline, abandon_on_cancel=True)  # type: ignore[call-arg]  # old stubs
-        if not said:
+        with open(ready, "rb") as pipe, _soon():
+            ended = not await trio.to_thread.run_sync(pipe.readline, abandon_on_cancel=True)  # type: ignore[call-arg]  # old stubs
+        if ended:
             raise ChildFailed(f"the chain did not start: {log.read_text()[-400:]}", advice=f"see {log}")
         yield _described(_first_object(log.read_text()), directory, process.pid)
         stay = lasting()
@@ -75,6 +75,18 @@ async def open_chain(
             process.terminate()
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(process.wait)
+
+
+@contextmanager
+def _soon() -> Iterator[None]:
+    """The block within START_SECONDS. Raises ChildFailed."""
+    try:
+        with trio.fail_after(START_SECONDS):
+            yield
+    except trio.TooSlowError as error:
+        raise ChildFailed(
+            f"the chain did not start in {START_SECONDS:.0f} s", advice="run the demo again"
+        ) from error
 
 
 def _first_object(text: str) -> str:

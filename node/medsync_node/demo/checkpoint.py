@@ -89,23 +89,27 @@ def _beyond(checkpoints: Checkpoints, k: int) -> bool:
 
 async def _look(world: World, chapter: Chapter, which: str, accepted: Accepted) -> None:
     k = accepted.statement.k
-    shown = next(
-        one
-        for one in (await world[FOUNDER].client.checkpoints(world.facts["context"])).checkpoints
-        if one.k == k
-    )
-    chapter.check(f"the_{which}_is_signed_by_a_quorum", shown.votes >= shown.quorum > 0)
-    chapter.check(f"the_{which}_is_accepted", shown.level in ("accepted", "settled"))
+    shown = {
+        one.k: one for one in (await world[FOUNDER].client.checkpoints(world.facts["context"])).checkpoints
+    }.get(k)
     contract = Contract(world.chain.url, world.facts["contract"])
     stored, _ = await contract.call("checkpoint", calldata.checkpoint(world.facts["chain_context"], k))
+    posted = (await contract.posted(world.facts["chain_context"])).get(k)
+    signed, level = (
+        shown is not None and shown.votes >= shown.quorum > 0,
+        "none" if shown is None else shown.level,
+    )
+    chapter.check(f"the_{which}_is_signed_by_a_quorum", signed)
+    chapter.check(f"the_{which}_is_accepted", level in ("accepted", "settled"))
     chapter.check(f"the_contract_holds_the_{which}s_digest", stored == [accepted.digest])
-    transaction, block = (await contract.posted(world.facts["chain_context"]))[k]
+    chapter.check(f"the_contract_announced_the_{which}", posted is not None)
+    transaction, block = posted or ("none", 0)
+    voters = len(accepted.certificate.members) if accepted.certificate else 0
     chapter.show(
         **{
             which: {
-                "k": k, "transaction": transaction, "block": block, "digest": hex(accepted.digest), "level": shown.level,
-                "votes": f"{shown.votes} of {len(accepted.certificate.members) if accepted.certificate else 0}",
-                "log_size": accepted.statement.log_size,
+                "k": k, "transaction": transaction, "block": block, "digest": hex(accepted.digest), "level": level,
+                "votes": f"{shown.votes if shown else 0} of {voters}", "log_size": accepted.statement.log_size,
             }
         }
     )  # fmt: skip
