@@ -158,7 +158,7 @@ class Driver:
         """Commit for good: while there is no space nobody is told that anything was recorded."""
         while True:
             try:
-                if durable or not self.store.try_commit_now(records):
+                if not self.store.try_commit_now(records, durable=durable):
                     await trio.to_thread.run_sync(lambda: self.store.commit(records, durable=durable))
                 return
             except DiskFull as error:

@@ -134,12 +134,12 @@ class Store:
         with self._lock:
             self._commit(records, durable)
 
-    def try_commit_now(self, records: Sequence[Record]) -> bool:
-        """As `commit` without `durable`; False if that would wait for another thread or for the platter."""
-        if self._mode is Synchronous.FULL or not self._lock.acquire(blocking=False):
+    def try_commit_now(self, records: Sequence[Record], *, durable: bool) -> bool:
+        """As `commit`; False if that would wait for another thread or for the platter."""
+        if self._waits(durable) or not self._lock.acquire(blocking=False):
             return False
         try:
-            self._commit(records, durable=False)
+            self._commit(records, durable)
         finally:
             self._lock.release()
         return True
@@ -147,9 +147,8 @@ class Store:
     def _commit(self, records: Sequence[Record], durable: bool) -> None:
         if not records:
             return
-        full = self._mode is Synchronous.FULL or (durable and self._mode is Synchronous.OWN)
         try:
-            self._wait_for_platter(full)
+            self._wait_for_platter(self._waits(durable))
             written = self._write(records)
         except sqlite3.OperationalError as error:
             self._failed(error)
@@ -157,6 +156,9 @@ class Store:
             if self._connection.in_transaction:  # whatever went wrong, the next commit must not end up in this one
                 self._connection.execute("ROLLBACK")
         self._note(written)
+
+    def _waits(self, durable: bool) -> bool:
+        return self._mode is Synchronous.FULL or (durable and self._mode is Synchronous.OWN)
 
     def _wait_for_platter(self, wait: bool) -> None:
         if self._level is not wait:

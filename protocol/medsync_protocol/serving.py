@@ -86,11 +86,12 @@ def redacted(replica: Replica, member: MemberId, wire: bytes) -> bytes:
     header_bytes, signature, body_bytes = split(wire)
     if decode_header(header_bytes).plane != Plane.DATA:
         return wire
-    body = decode_body(body_bytes)
-    if member not in replica.membership.members:
-        return join(header_bytes, signature, prune(body, frozenset(range(len(body.entries)))))
-    if member in replica.genesis.auditors:
+    is_member = member in replica.membership.members
+    if is_member and member in replica.genesis.auditors:
         return wire
+    body = decode_body(body_bytes)
+    if not is_member:
+        return join(header_bytes, signature, prune(body, frozenset(range(len(body.entries)))))
     closed = [
         index
         for index, entry in enumerate(body.entries)

@@ -44,7 +44,7 @@ async def test_an_answer_stands_in_the_log_when_asking_returns(
         subject = await enrolled(north, south, context)
         replica = south.engine.replica(context)
         monkeypatch.setattr(
-            south.store, "try_commit_now", lambda records: False
+            south.store, "try_commit_now", lambda records, durable: False
         )  # every commit takes a thread's hop
 
         async def chatter() -> None:

@@ -115,13 +115,16 @@ def test_a_replacement_in_the_commit_of_its_original_counts(store: Store) -> Non
     assert held == op(0, body=b"filled", folds=True)
 
 
-def test_try_commit_now_declines_where_it_would_have_to_wait(path: Path) -> None:
-    with Store(path, storage_key=KEY, synchronous=Synchronous.FULL) as store:
-        assert not store.try_commit_now([op(0)])
-    with Store(path, storage_key=KEY) as store:
-        assert store.try_commit_now([op(0)])
-        assert store.try_commit_now([])
-        assert store.reader.sizes().operations == 1
+@pytest.mark.parametrize("mode", Synchronous)
+@pytest.mark.parametrize("durable", [False, True])
+def test_try_commit_now_declines_where_it_would_have_to_wait(
+    path: Path, mode: Synchronous, durable: bool
+) -> None:
+    waits = mode is Synchronous.FULL or (durable and mode is Synchronous.OWN)
+    with Store(path, storage_key=KEY, synchronous=mode) as store:
+        assert store.try_commit_now([op(0)], durable=durable) is not waits
+        assert store.try_commit_now([], durable=durable) is not waits
+        assert store.reader.sizes().operations == (not waits)
 
 
 def test_commits_from_several_threads_are_all_there(store: Store) -> None:
