@@ -120,7 +120,11 @@ class Acceptance:
             return False
         cited = {slot.heads for _, _, slot in self._replica.chains.between(before, below)}
         for head in {head for heads in cited for head in heads}:
+            if head in self._replica.branches:
+                continue  # evidence beside the chain: void, and in no cut
             chain, seq = self._replica.places[head]
+            if self._replica.judge.forked(chain, seq):
+                continue
             if below.get(chain, 0) <= seq:
                 return False
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from medsync_protocol.ids import ChainId, KeyId, OpId
@@ -93,6 +93,12 @@ class Chains:
     def covers(self, vector: Vector) -> bool:
         """True when everything below `vector` is held."""
         return all(self.next_seq(chain) >= upto for chain, upto in vector.items())
+
+    def differing(self, heads: Iterable[tuple[ChainId, int, OpId]]) -> Iterator[tuple[ChainId, int]]:
+        """Of (chain, count, id of the last): places where another operation is held here."""
+        for chain, count, op_id in heads:
+            if 0 < count <= self.next_seq(chain) and self._slots[chain][count - 1].op_id != op_id:
+                yield chain, count - 1
 
     def chains(self) -> list[ChainId]:
         """Chains held, ascending."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from medsync_protocol import frames, governance, joining
+from medsync_protocol import forks, frames, governance, joining
 from medsync_protocol.access import Request
 from medsync_protocol.anchoring import Anchoring, Opening, sign_opening
 from medsync_protocol.application import Draft
@@ -64,7 +64,7 @@ class Engine(Held):
         elif record.table == "electing":
             self._routine.replay(record)
         elif record.table == "fork":
-            self.replicas[record.context].replay_fork(record)
+            forks.replay(self.replicas[record.context], record)
         elif record.context in self._checkpoints:
             self._checkpoints[record.context].replay(record)
 
@@ -107,7 +107,17 @@ class Engine(Held):
             effects = self._inbox.take(now, session, frame)
         except Invalid as error:
             return [Misbehaved(peer, f"{type(error).__name__}: {error}")]
-        return self._and_after(now, effects)
+        return self._and_after(now, effects + self._ask_for_branches(peer))
+
+    def _ask_for_branches(self, peer: DeviceId) -> list[Effect]:
+        """Where the peer must hold another operation than we do: that one is the proof of a fork."""
+        effects: list[Effect] = []
+        for context, replica in self.replicas.items():
+            places, replica.suspected = replica.suspected, set()
+            for chain, seq in sorted(places):
+                if seq >= 0:
+                    effects.append(Send(peer, frames.encode(FrameKind.BODY, context, chain, seq)))
+        return effects
 
     def gossip_received(self, now: int, topic: bytes, frame: bytes, sender: DeviceId) -> list[Effect]:
         """A hint that somebody has something new."""

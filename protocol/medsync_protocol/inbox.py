@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from medsync_protocol import frames, governance
@@ -161,7 +161,7 @@ class Inbox:
             )
             k = tally.candidate.statement.k
             effects += [Send(peer, self.vote_frame(context, k, digest, v)) for v in tally.votes.values()]
-        return effects
+        return effects + proofs(held.replicas[context], [peer])
 
     def _addresses(self, now: int, session: Session, fields: Fields) -> list[Effect]:
         return self._held.directory.learn(frames.want_directory(fields), hearsay=True)
@@ -238,6 +238,7 @@ class Inbox:
         (data,) = want_array(fields, 1)
         candidate = Candidate.decode(want_bytes(data))
         proposer = self._held.member_of(session.peer)
+        replica.suspected.update(replica.chains.differing(candidate.cut.heads))
         return self._held.checkpoints(replica.context).take_candidate(now, proposer, candidate)
 
     def vote_frame(self, context: ContextId, k: int, digest: Felt, vote: Vote) -> bytes:
@@ -380,3 +381,14 @@ class Inbox:
             except BadSignature:
                 continue
         return effects
+
+
+def proofs(replica: Replica, peers: Iterable[DeviceId]) -> list[Effect]:
+    """Both operations of every fork that is known, so that it reaches everyone (S7)."""
+    effects: list[Effect] = []
+    for peer in peers:
+        for wire in replica.branches.values():
+            effects.append(Send(peer, frames.ops(replica.context, [wire])))
+        for chain, seq in replica.judge.forks.items():
+            effects.append(Serve(peer, replica.context, chain, seq, seq + 1))
+    return effects

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from medsync_protocol.actions import Action, Admit, Genesis, PolicyName, Rekey, Remove, Rotate, Rotation, Unreadable
-from medsync_protocol.ids import ChainId, DeviceId, MemberId, OpId, device_of
+from medsync_protocol.ids import ChainId, MemberId, OpId, device_of
 from medsync_protocol.kinds import Role, Verdict
 from medsync_protocol.membership_draft import Draft, target_of
 from medsync_protocol.membership_judging import Judging, Node, Snapshot, bits
@@ -46,6 +46,8 @@ class MembershipFold:
         self._final = _Memo()
         self._frozen: dict[OpId, Verdict] = {}
         self._frozen_mask = 0
+        self._forks: dict[ChainId, int] = {}
+        self._forked_mask = 0
         self._heads: frozenset[OpId] = frozenset()
         self._current: MembershipState | None = None
 
@@ -62,10 +64,12 @@ class MembershipFold:
 
     # -- operations -------------------------------------------------------------------------------------------
 
-    def add(self, op_id: OpId, chain: ChainId, heads: Iterable[OpId], action: Action, seen: int = 0) -> None:
+    def add(
+        self, op_id: OpId, chain: ChainId, heads: Iterable[OpId], action: Action, seen: int = 0, seq: int = -1
+    ) -> None:
         """Take an operation all of whose `heads` are here. The same one again changes nothing.
 
-        `seen`: the newest checkpoint that its author says it knew.
+        `seen`: the newest checkpoint that its author says it knew; `seq`: its place on its chain.
         """
         if op_id in self._index:
             return
@@ -74,26 +78,49 @@ class MembershipFold:
         past = 0
         for i in indexes:
             past |= self._nodes[i].past | 1 << i
-        node = self._judged(op_id, device_of(chain), action, past, indexes, seen)
+        node = self._judged(op_id, chain, action, past, indexes, seen)
+        node = replace(node, seq=seq, resumed=self._resumed(chain, seq, indexes))
         self._heads = self._heads.difference(heads) | {op_id}
         self._current = None
         self._index[op_id] = len(self._nodes)
         self._nodes.append(node)
+        self._mark_forked(len(self._nodes) - 1)
+
+    def _resumed(self, chain: ChainId, seq: int, heads: tuple[int, ...]) -> bool:
+        known = self._snapshot(heads, final=False).draft.resumed.get(chain, ())
+        return any(seq >= resumed.seq for resumed in known)
+
+    def fork(self, chain: ChainId, seq: int) -> None:
+        """The chain was signed twice at `seq`: from there on nothing on it counts that is not final."""
+        if self._forks.get(chain, seq + 1) <= seq:
+            return
+        self._forks[chain] = seq
+        for index in range(len(self._nodes)):
+            self._mark_forked(index)
+
+    def _mark_forked(self, index: int) -> None:
+        node = self._nodes[index]
+        first = self._forks.get(node.chain)
+        if first is None or node.seq < first or node.resumed or self._forked_mask >> index & 1:
+            return
+        self._forked_mask |= 1 << index
+        self._final.forget(1 << index)
+        self._current = None
 
     def _judged(
-        self, op_id: OpId, device: DeviceId, action: Action, past: int, heads: tuple[int, ...], seen: int
+        self, op_id: OpId, chain: ChainId, action: Action, past: int, heads: tuple[int, ...], seen: int
     ) -> Node:
         nodes = self._nodes
         ground = self._common(heads)
         known = self._snapshot(heads, final=False)
         state = known.state
         if isinstance(action, Genesis):
-            author = action.founder.member if action.founder.device == device else None
+            author = action.founder.member if action.founder.device == device_of(chain) else None
         else:
-            author = state.devices.get(device)
+            author = state.devices.get(device_of(chain))
         at = seen if author is None else max(seen, known.draft.claims.get(author, 0))
         node = Node(
-            op_id=op_id, device=device, action=action, past=past, heads=heads,
+            op_id=op_id, chain=chain, action=action, past=past, heads=heads,
             generation=1 + max((nodes[i].generation for i in heads), default=0), at=at, ground=ground,
             depth=1 + (nodes[ground].depth if ground >= 0 else 0), author=author, own=Verdict.EFFECTIVE,
         )  # fmt: skip
@@ -203,11 +230,11 @@ class MembershipFold:
         return self._snapshot(self._reduced(self._index[head] for head in heads), final=False).state
 
     def state_of(self, op_ids: Iterable[OpId]) -> MembershipState:
-        """Of a causally closed subset, for instance what lies below a cut."""
+        """Of a subset with all that it rests on, for instance what lies below a cut."""
         chosen = inner = 0
         for op_id in op_ids:
             index = self._index[op_id]
-            chosen |= 1 << index
+            chosen |= self._nodes[index].past | 1 << index
             inner |= self._nodes[index].past
         return self._snapshot(tuple(bits(chosen & ~inner)), final=True).state
 
@@ -276,7 +303,8 @@ class MembershipFold:
         if not heads:
             return self._empty
         if final:
-            final = any(self._frozen_mask & (self._nodes[i].past | 1 << i) for i in heads)
+            settled = self._frozen_mask | self._forked_mask
+            final = any(settled & (self._nodes[i].past | 1 << i) for i in heads)
         memo = self._final if final else self._past
         found = memo.get(heads)
         if found is None:
@@ -307,7 +335,8 @@ class MembershipFold:
         for i in heads:
             chosen |= self._nodes[i].past | 1 << i
         given = self._frozen if final else {}
-        return Judging(self._nodes, self._index, ground, chosen & ~ground.mask, given).judged()
+        forked = self._forked_mask if final else 0
+        return Judging(self._nodes, self._index, ground, chosen & ~ground.mask, given, forked).judged()
 
 
 class _Memo:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from medsync_protocol.actions import Action, Admit, Endorse, Genesis, Leave, Rekey, Remove, SetRole
-from medsync_protocol.ids import DeviceId, MemberId, OpId
+from medsync_protocol.ids import ChainId, MemberId, OpId
 from medsync_protocol.kinds import Role, Verdict
 from medsync_protocol.membership_draft import Draft, target_of
 from medsync_protocol.membership_state import MembershipState, Proposal
@@ -27,7 +27,7 @@ class Node:
     """
 
     op_id: OpId
-    device: DeviceId
+    chain: ChainId
     action: Action
     past: int
     heads: tuple[int, ...]
@@ -43,6 +43,8 @@ class Node:
     forward: bool = False  # as a removal: what its target did beside it counts
     both: bool = False  # as a removal: of two who remove each other both go
     keeps_owner: bool = False
+    seq: int = -1  # on its chain
+    resumed: bool = False  # it knows that its forked chain may go on
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,14 @@ class Roots:
 
 
 class Judging:
-    """Judges `chosen` (bit set), all of which know everything in `ground`. `given`: verdicts that are final."""
+    """Judges `chosen` (bit set), all of which know everything in `ground`.
+
+    `given`: verdicts that are final; `forked` (bit set): what stands on a chain that was signed twice, from there on.
+    """
 
     def __init__(
-        self, nodes: Sequence[Node], index: Mapping[OpId, int], ground: Snapshot, chosen: int, given: Mapping[OpId, Verdict]
+        self, nodes: Sequence[Node], index: Mapping[OpId, int], ground: Snapshot, chosen: int,
+        given: Mapping[OpId, Verdict], forked: int = 0,
     ) -> None:  # fmt: skip
         self._nodes = nodes
         self._index = index
@@ -151,6 +157,9 @@ class Judging:
         self._order = sorted(bits(chosen), key=lambda i: (nodes[i].generation, nodes[i].op_id))
         self._given = frozenset(i for i in self._order if nodes[i].op_id in given) if given else frozenset()
         self._own = {i: given[nodes[i].op_id] if i in self._given else nodes[i].own for i in self._order}
+        for i in bits(forked & chosen):
+            if i not in self._given:
+                self._own[i] = Verdict.VOID_FORK
         self._votes: dict[int, list[int]] = {}  # by proposal, of those chosen
         for i in self._order:
             action = nodes[i].action

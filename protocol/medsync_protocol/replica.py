@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from medsync_protocol import forks
 from medsync_protocol.actions import Action, Admit, Genesis, Merge, decode_action, encode_action
 from medsync_protocol.application import Application, Draft, Label, OpenedEntry
 from medsync_protocol.chains import Chains, Slot, Vector
@@ -18,7 +19,7 @@ from medsync_protocol.effects import Effect, Notify, Persist, Reread
 from medsync_protocol.errors import BadSignature, BrokenChain, Malformed, NotPermitted, Refused
 from medsync_protocol.identity import Identity
 from medsync_protocol.ids import (
-    ChainId, ContextId, KeyId, MemberId, NetworkId, OpId, SubjectRef, device_of, short,
+    ChainId, ContextId, KeyId, MemberId, NetworkId, OpId, SubjectRef, short,
 )  # fmt: skip
 from medsync_protocol.journal import IndexRow, OpRecord, ValueRecord
 from medsync_protocol.kinds import Audience, EntryKind, OpKind, Plane, Role, Verdict
@@ -29,7 +30,7 @@ from medsync_protocol.operation import (
     MAX_HEADS, NO_KEY, Header, Operation, build, check_signature, decode, decode_body, decode_header,
     decode_label, filled, op_id_of, open_payload, sealing_context,
 )  # fmt: skip
-from medsync_protocol.parking import TIME, ParkingLot, obstacle
+from medsync_protocol.parking import TIME, Parked, ParkingLot, obstacle
 from medsync_protocol.policy import Policies
 from medsync_protocol.reading import read_action
 from medsync_protocol.sealing import KeyRing
@@ -92,6 +93,10 @@ class Replica:
         self.news: list[News] = []
         self.places: dict[OpId, Place] = {}
         self.governance_wires: dict[OpId, bytes] = {}
+        self.branches: dict[OpId, bytes] = {}
+        """Operations on places of forked chains where another is held."""
+        self.suspected: set[Place] = set()
+        """Places where whoever sent the operation after it must hold another one than this node: to be asked for."""
         self.parking = ParkingLot()
         self.seen: tuple[int, bytes] = (0, bytes(32))  # the newest accepted checkpoint (k, digest)
         self._clock = 0
@@ -240,21 +245,28 @@ class Replica:
         if header.seq < following:
             return self._again(operation)
         waiting = obstacle(header, now, following, self.fold)
+        if waiting is not None and waiting[0] is Parked.GAP and header.prev in self.branches:
+            check_signature(operation)
+            return forks.branch(self, now, operation)
         if waiting is not None:
             reason, until = waiting
             place = (header.chain, header.seq, operation.op_id)
             self.parking.park(place, operation.wire, reason, until)
             return []
-        if header.prev != self.chains.head(header.chain):
-            raise BrokenChain("`prev` is not the operation before it")
         check_signature(operation)
+        if header.prev != self.chains.head(header.chain):
+            if self.judge.forked(header.chain, header.seq):
+                return forks.branch(self, now, operation)
+            self.suspected.add((header.chain, header.seq - 1))
+            raise BrokenChain("`prev` is not the operation before it")
         effects = self._hold(operation, own=own)
         if len(self.parking):
-            effects += self._retry(now, (header.chain, header.seq))
-            effects += self._retry(now, operation.op_id)
+            effects += self.retry(now, (header.chain, header.seq))
+            effects += self.retry(now, operation.op_id)
         return effects
 
-    def _retry(self, now: int, until: Hashable) -> list[Effect]:
+    def retry(self, now: int, until: Hashable) -> list[Effect]:
+        """Take up again what waited for this."""
         effects: list[Effect] = []
         for (chain, seq, _), wire in self.parking.release(until):
             try:
@@ -265,31 +277,18 @@ class Replica:
 
     def due(self, now: int) -> list[Effect]:
         """Operations parked until their time."""
-        return self._retry(now, TIME) if self.parking.waits_for(TIME) else []
+        return self.retry(now, TIME) if self.parking.waits_for(TIME) else []
 
     def _again(self, operation: Operation) -> list[Effect]:
         """One already held: perhaps it brings ciphertexts that ours lacks, perhaps it is a fork."""
         header = operation.header
         place = (header.chain, header.seq)
         if self.chains.slot(*place).op_id != operation.op_id:
-            return self._fork(operation)
+            return forks.fork(self, operation)
         if place in self.opener.wanted and not all(entry.pruned for entry in operation.body.entries):
             del self.opener.wanted[place]
             return [Reread(self.context, header.chain, header.seq, operation.body_bytes)]
         return []
-
-    def _fork(self, operation: Operation) -> list[Effect]:
-        """Two signed operations on one (chain, seq): keep the proof, void both branches above finality (§3.6)."""
-        header = operation.header
-        check_signature(operation)
-        if self.judge.forked(header.chain, header.seq):
-            return []
-        self.judge.forks[header.chain] = header.seq
-        proof = ValueRecord(
-            "fork", self.context, header.chain + header.seq.to_bytes(8, "big"), operation.wire
-        )
-        fields = (("device", short(device_of(header.chain))), ("seq", header.seq))
-        return [Persist((proof,), False), *self._rejudge(), Notify("fork", self.context, fields)]
 
     # -- holding ----------------------------------------------------------------------------------------------
 
@@ -313,13 +312,17 @@ class Replica:
         self, operation: Operation, slot: Slot, opened: Opened | None
     ) -> tuple[list[Effect], tuple[IndexRow, ...], bool]:
         action = self._add_action(operation, slot)
-        return [*self._learn(action), *self._rejudge(), Notify("membership", self.context)], (), True
+        return [*self._learn(action), *self.rejudge(), Notify("membership", self.context)], (), True
 
     def _add_action(self, operation: Operation, slot: Slot) -> Action:
+        self.places[operation.op_id] = (operation.header.chain, operation.header.seq)
+        return self.add_to_fold(operation)
+
+    def add_to_fold(self, operation: Operation) -> Action:
+        """Let a membership or keys operation, or a branch beside one, be judged."""
         header = operation.header
         action = read_action(header, operation.body, self.context)
-        self.fold.add(operation.op_id, header.chain, header.membership_heads, action, header.seen_k)
-        self.places[operation.op_id] = (header.chain, header.seq)
+        self.fold.add(operation.op_id, header.chain, header.membership_heads, action, header.seen_k, header.seq)
         self.governance_wires[operation.op_id] = operation.wire
         return action
 
@@ -411,12 +414,13 @@ class Replica:
 
     # -- verdicts ---------------------------------------------------------------------------------------------
 
-    def _rejudge(self) -> list[Effect]:
+    def rejudge(self) -> list[Effect]:
         """After the membership changed: every verdict that is not final, and what was folded under it."""
         state = self.membership
         assert isinstance(state.verdicts, Verdicts)
         for op_id, verdict in state.verdicts.since(self._verdicts):
-            self.chains.slot(*self.places[op_id]).verdict = verdict
+            if op_id in self.places:
+                self.chains.slot(*self.places[op_id]).verdict = verdict
         self._verdicts = state.verdicts
         removed = (*(r.op_id for r in state.removed), *(r.op_id for of in state.resumed.values() for r in of))
         if removed == self._removed_seen and not self.judge.forks:
@@ -447,7 +451,7 @@ class Replica:
             self.chains.mark_final(chain, seq)
         self.fold.freeze(frozen)
         self._removed_seen = ()
-        return self._rejudge()
+        return self.rejudge()
 
     def thaw(self, places: Iterable[Place]) -> list[Effect]:
         """The block that made these final vanished."""
@@ -459,7 +463,7 @@ class Replica:
                 membership.append(slot.op_id)
         self.fold.thaw(membership)
         self._removed_seen = ()
-        return self._rejudge()
+        return self.rejudge()
 
     # -- restart ----------------------------------------------------------------------------------------------
 
@@ -480,18 +484,14 @@ class Replica:
             effects = self._take_data(operation, slot, None)[0]
         self._replayed += [effect for effect in effects if isinstance(effect, Reread)]
 
-    def replay_fork(self, record: ValueRecord) -> None:
-        """A fork's proof from the journal."""
-        chain, seq = ChainId(record.key[:40]), int.from_bytes(record.key[40:], "big")
-        self.judge.forks[chain] = min(seq, self.judge.forks.get(chain, seq))
-
     def restored(self) -> list[Effect]:
         """After the last `replay`: verdicts from the whole set, and what now can be opened."""
         self._removed_seen = ()
         effects, self._replayed = self._replayed, []
-        effects += self._rejudge()
+        effects += self.rejudge()
         known = {} if self.application is None else self.application.subject_keys()
         for missing in (*self.opener.missing_epochs(), *self.opener.missing_subjects(known)):
             if len(missing) != 32 or missing in self.ring.epochs():
                 effects += self._reread_all(missing)
         return effects
+

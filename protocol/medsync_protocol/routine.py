@@ -11,6 +11,7 @@ from medsync_protocol.effects import Effect, Expel, Knock, Notify, Persist, Publ
 from medsync_protocol.errors import Invalid, Refused
 from medsync_protocol.frames import FrameKind
 from medsync_protocol.held import Held
+from medsync_protocol.inbox import proofs
 from medsync_protocol.ids import NETWORK_CONTEXT, ContextId, DeviceId, MemberId
 from medsync_protocol.journal import ValueRecord
 from medsync_protocol.kinds import Role
@@ -54,6 +55,10 @@ class Routine:
         }
         for context in sorted(changed):
             more += self._after_membership(now, held.replicas[context])
+        forked = {e.context for e in effects if isinstance(e, Notify) and e.what == "fork" and e.context is not None}
+        for context in sorted(forked):
+            replica = held.replicas[context]
+            more += proofs(replica, [session.peer for session in held.sync.linked(replica)])
         if any(isinstance(e, Notify) and e.what == "accepted" for e in effects):
             self._news_since.clear()
         if changed or any(isinstance(e, Persist) for e in effects):
