@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +21,7 @@ from medsync_node import cli
 PASSPHRASE = "correct horse battery"
 ENVIRONMENT = {**os.environ, "NODE_PASSPHRASE": PASSPHRASE}
 PATIENCE = 60.0
+FHIR = Path(str(files("medsync_node") / "demo" / "data" / "fhir"))
 
 
 def medsync(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -154,6 +156,13 @@ def test_the_main_job_in_commands(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert north("consent", "verify", "trial", granted, code=3)["ok"] is False
         halves = {row["half"] for row in north("access", "list", "trial", subject["card"])["entries"]}
         assert {"requested", "disclosed", "refused", "log-read"} <= halves
+
+        other = north("subject", "enrol", "trial")["card"]
+        bring = ("consent", "import", "trial", other)
+        imported = north(*bring, str(FHIR / "r5" / "notOrg.json"), "--actor", "Organization/f001=lab")["id"]
+        (shown,) = north("consent", "list", "trial", other)["consents"]
+        assert (shown["id"], shown["basis"], shown["base"]) == (imported, "attested", "permit")
+        assert north(*bring, str(FHIR / "r5" / "Out.json"), code=1)["error"]["code"] == "actor_role"
 
         north("member", "remove", "lab", "--context", "trial")
         eventually(lambda: lab("context", "show", "trial")["role"] is None)
