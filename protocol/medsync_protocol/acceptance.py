@@ -115,8 +115,7 @@ class Acceptance:
         """Larger than the last cut, no fork below, and every membership operation cited lies below it."""
         below, before = cut.vector, self.head.cut.vector
         larger = all(below.get(chain, 0) >= count for chain, count in before.items()) and below != before
-        forked = any(below.get(chain, 0) > first for chain, first in self._replica.judge.forks.items())
-        if not larger or forked:
+        if not larger or self.is_forked(cut):
             return False
         cited = {slot.heads for _, _, slot in self._replica.chains.between(before, below)}
         for head in {head for heads in cited for head in heads}:
@@ -128,6 +127,14 @@ class Acceptance:
             if below.get(chain, 0) <= seq:
                 return False
         return True
+
+    def is_forked(self, cut: Cut) -> bool:
+        """Whether a fork lies below it; what was accepted before its fork was known stays accepted."""
+        below, before = cut.vector, self.head.cut.vector
+        return any(
+            below.get(chain, 0) > max(first, before.get(chain, 0))
+            for chain, first in self._replica.judge.forks.items()
+        )
 
     def cut(self, vector: Vector) -> Cut:
         """The cut at what is held below the vector."""

@@ -69,6 +69,10 @@ class Chains:
             for seq in range(vector.get(chain, 0), len(slots)):
                 yield chain, seq, slots[seq]
 
+    def final_count(self, chain: ChainId) -> int:
+        """How many of the chain's operations have final verdicts."""
+        return self._final.get(chain, 0)
+
     def open_slots(self) -> Iterator[tuple[ChainId, int, Slot]]:
         """Every held operation above the settled part of its chain, by chain, then seq."""
         return self.above(self._final)

@@ -13,7 +13,7 @@ from typing import Final
 from medsync_protocol.acceptance import Acceptance
 from medsync_protocol.address import ChainAddress
 from medsync_protocol.anchoring import Anchoring
-from medsync_protocol.candidate import Built, Candidate, Plan
+from medsync_protocol.candidate import Built, Candidate, Cut, Plan
 from medsync_protocol.certificate import Certificate
 from medsync_protocol.chains import Vector
 from medsync_protocol.crypto import blake2b
@@ -28,6 +28,7 @@ from medsync_protocol.stark import public_key
 from medsync_protocol.statement import Vote, cast_vote, merge_votes, quorum, verify_vote
 
 MAX_CANDIDATES: Final = 2  # evaluated per proposer and k: more would let one voter keep the others hashing
+MAX_SPOILT: Final = 32  # more per proposer and k, if a fork that was found later lies below all but two of them
 MAX_STRAY_VOTES: Final = 1_000  # votes for candidates that are not built here yet: four rounds of a full list
 MAX_EARLY: Final = 64  # candidates for a k that is not next here yet: the others' readers saw the last one first
 MAX_EARLY_S: Final = 120  # a candidate's not_before may be this far ahead of our clock
@@ -66,7 +67,7 @@ class Checkpoints:
         self.tallies: dict[Felt, Tally] = {}
         self._pending: list[Candidate] = []
         self._stored: list[Candidate] = []
-        self._proposed: dict[MemberId, set[bytes]] = {}
+        self._proposed: dict[MemberId, dict[bytes, Cut]] = {}
         self._early: list[tuple[MemberId, Candidate]] = []
         self._stray: dict[Felt, list[tuple[int, Vote]]] = {}
         self._observed: dict[int, tuple[int, bool]] = {}
@@ -167,13 +168,20 @@ class Checkpoints:
                 "nothing is new since the last checkpoint", code="nothing_new", advice="write something first"
             )
         cut = acceptance.cut(acceptance.closed())
-        mine = self._proposed.setdefault(self._replica.member, set())
         name = blake2b(repr(cut.heads).encode())
-        if name in mine or len(mine) >= MAX_CANDIDATES or not acceptance.is_closed(cut):
+        if not acceptance.is_closed(cut) or not self._counted(self._replica.member, name, cut):
             return []
-        mine.add(name)
         plan = acceptance.plan(cut, max(now // 1000 - BEHIND_S, head.statement.not_before))
         return [Evaluate(self._replica.context, plan)]
+
+    def _counted(self, proposer: MemberId, name: bytes, cut: Cut) -> bool:
+        """Count a candidate that is new, if its proposer has one left. What a fork spoilt costs the proposer none."""
+        seen = self._proposed.setdefault(proposer, {})
+        sound = sum(not self.acceptance.is_forked(known) for known in seen.values())
+        if name in seen or sound >= MAX_CANDIDATES or len(seen) >= MAX_SPOILT:
+            return False
+        seen[name] = cut
+        return True
 
     def turn(self, now: int, waiting_since: int) -> bool:
         """Whether it is this voter's turn to propose; `waiting_since` (ms) something was new. Staggered by hash(k, voter)."""
@@ -196,10 +204,8 @@ class Checkpoints:
         if proposer is not None:
             if all(proposer != member for member, _ in self.acceptance.head.next_signers):
                 return []
-            seen, name = self._proposed.setdefault(proposer, set()), blake2b(candidate.encode())
-            if name in seen or len(seen) >= MAX_CANDIDATES:
+            if not self._counted(proposer, blake2b(candidate.encode()), candidate.cut):
                 return []
-            seen.add(name)
         if candidate not in self._pending:
             self._pending.append(candidate)
         return self.retry(now)

@@ -136,7 +136,10 @@ class Replica:
         held = self.vector
         for chain, seq in self.opener.first_unreadable(self.membership.keys).items():
             held[chain] = min(held[chain], seq)
-        return held
+        for chain, first in self.judge.forks.items():
+            if chain in held:  # who holds which branch differs; what is final stays
+                held[chain] = min(held[chain], max(first, self.chains.final_count(chain)))
+        return {chain: count for chain, count in held.items() if count}
 
     def verdict(self, chain: ChainId, seq: int) -> Verdict:
         """What the set of operations says of one. Raises KeyError or IndexError for what is not held."""

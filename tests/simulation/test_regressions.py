@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 from medsync_sim import run
 from medsync_sim.steps import Step
 
-MUTUAL = [
-    Step(1_736, "cut", ("west",)), Step(1_737, "cut", ("north",)), Step(2_534, "remove", ("north", "west")),
-    Step(2_751, "remove", ("west", "north")), Step(3_784, "heal"),
+UNHEARD = [
+    Step(1_989, "cut", ("north",)), Step(2_786, "remove", ("north", "west")), Step(3_003, "remove", ("west", "north")),
 ]  # fmt: skip
 
 
 def test_a_senior_admin_learns_that_its_removal_by_a_junior_is_final() -> None:
-    found = run("mutual-removal", seed=8, steps=MUTUAL, crypto="memoised")
-    assert not found.violations
+    assert not run("mutual-removal", seed=8, steps=UNHEARD, crypto="memoised").violations
+
+
+@pytest.mark.parametrize("seed", [4, 7, 8])
+def test_forks_stop_neither_checkpoints_nor_decisions(seed: int) -> None:
+    """Candidates that a fork spoilt count against nobody; what a branch adds is no reason to wait for it."""
+    assert not run("equivocating-author", seed=seed, crypto="memoised").violations
