@@ -102,13 +102,14 @@ def _takes(past: Past, op_id: OpId, who: MemberId, admin: bool) -> bool:
 
 
 def boxed_to(replica: Any, key_id: KeyId) -> frozenset[MemberId]:
-    """Everybody that some operation here, void ones included, hands this key to."""
+    """Everybody that a rotation here, or an admission that counts, hands this key to."""
     found: set[MemberId] = set()
-    for wire in replica.governance_wires.values():
+    verdicts = replica.membership.verdicts
+    for op_id, wire in replica.governance_wires.items():
         match reading(wire, replica.context)[1]:
             case Genesis(rotation=rotation) | Remove(rotation=rotation) | Rotate(rotation=rotation):
                 if rotation.key_id == key_id:
                     found |= {member for member, _ in rotation.wraps}
-            case Admit(card=card, key_id=boxed) if boxed == key_id:
+            case Admit(card=card, key_id=boxed) if boxed == key_id and verdicts[op_id].effective:
                 found.add(card.member)
     return frozenset(found)

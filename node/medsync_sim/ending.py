@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from medsync_protocol.ids import ContextId, device_of
 from medsync_protocol.kinds import Plane, Verdict
+from medsync_protocol.statement import quorum
 from medsync_sim.authority import Past
 from medsync_sim.invariants import view
 from medsync_sim.ledger import Finding
@@ -25,9 +26,11 @@ LEARN_MS: Final = 60_000  # L5's: a removed member knocks after 15 s without lin
 def finish(world: World, *, settles: bool = True) -> None:
     """Mend, wait, look. `settles` False: a scenario that leaves no quorum or no chain."""
     mend(world)
+    began = world.now
     if not world.until(lambda: not apart(world), CONVERGE_MS):
         world.find([world.broke("L1", f"not in step a minute after the heal: {apart(world)}")])
         return
+    world.facts["converged_ms"] = world.now - began
     if settles and world.chain is not None:
         _settle(world)
     world.find(_waiting(world))
@@ -49,7 +52,7 @@ def apart(world: World) -> str:
     if absent:
         return f"{', '.join(absent)} not in yet"
     for what, of in (
-        ("operations", lambda r: tuple(sorted((c, n, r.chains.head(c)) for c, n in r.vector.items()))),
+        ("operations", _operations),
         ("membership", lambda r: r.membership.root()),
         ("forks", lambda r: tuple(sorted(r.judge.forks.items()))),
         ("readable", lambda r: tuple(sorted(r.readable().items()))),
@@ -59,11 +62,24 @@ def apart(world: World) -> str:
     return ""
 
 
+def _operations(replica: Any) -> Any:
+    """Every chain's length and head, of a forked one what comes before the fork: each member may keep its branch."""
+    held = []
+    for chain, count in sorted(replica.vector.items()):
+        upto = min(count, replica.judge.forks.get(chain, count))
+        if upto:
+            held.append((chain, upto, replica.chains.slot(chain, upto - 1).op_id))
+    return tuple(held)
+
+
 def _settle(world: World) -> None:
     """L2: what is held now gets into a settled checkpoint."""
     context = world.the_context
     members = world.members()
-    wanted = members[0].engine.checkpoints(context).acceptance.closed() if members else {}
+    if not members or not _quorate(world, members):
+        world.facts["without a quorum"] = 1
+        return
+    wanted = members[0].engine.checkpoints(context).acceptance.closed()
 
     def done() -> bool:
         for node in world.members():
@@ -79,6 +95,13 @@ def _settle(world: World) -> None:
             for n in world.members()
         ]
         world.find([world.broke("L2", f"not settled in time (signed/settled: {', '.join(late)})")])
+
+
+def _quorate(world: World, members: list[SimNode]) -> bool:
+    """Whether enough of those that sign the next checkpoint are honest members that run."""
+    signers = members[0].engine.checkpoints(world.the_context).acceptance.head.next_signers
+    present = {node.member for node in members}
+    return sum(member in present for member, _ in signers) >= quorum(len(signers))
 
 
 def _waiting(world: World) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from random import Random
 
 from medsync_sim.consortium import Setting
+from medsync_sim.hostile import knowledge
 from medsync_sim.ledger import Finding
 from medsync_sim.network import HEAVY, Conditions
 from medsync_sim.steps import Move, Step, faults, work
@@ -49,3 +50,11 @@ class Scenario:
     def judge(self, world: World) -> Iterable[Finding]:
         """The oracle: findings for what must not be. What a weaker policy is known to lose goes to `attacker_won`."""
         return ()
+
+
+def turn_hostile(world: World, name: str) -> None:
+    """From now on the rules don't speak of this node; what it knows now is kept, to be back-dated to."""
+    node = world.nodes[name]
+    if node.up and node.replica(world.the_context) is not None:
+        node.honest = False
+        world.stash[name] = knowledge(node, world)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from random import Random
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from medsync_protocol import effects as fx
 from medsync_protocol.candidate import Built, Plan
@@ -63,11 +63,12 @@ class World:
         self.findings: list[Finding] = []
         self.attacker_won: list[str] = []
         self.facts: dict[str, int | str] = {}
+        self.stash: dict[str, Any] = {}
+        """What a scenario's moves leave for its oracle."""
         self.chain: Chain | None = None
         self.consortium: NetworkId | None = None
         self.context: ContextId | None = None
         self.build: Callable[[Plan], Built] = lambda plan: plan.build()
-        self.disturbed = False  # whether the network still does what the conditions and cuts say
         self._watch = watch
         self._by_device: dict[DeviceId, SimNode] = {}
         if watch is not None:
@@ -191,6 +192,11 @@ class World:
             if not known and len(self.findings) < MAX_FINDINGS:
                 self.findings.append(finding)
                 self.trace.note(self.now, "finding", finding.rule, finding.text)
+
+    def won(self, text: str) -> None:
+        """A hostile party got what it wanted, where the rules allow that it may."""
+        if text not in self.attacker_won:
+            self.attacker_won.append(text)
 
     def broke(self, rule: str, text: str) -> Finding:
         """A finding now."""
