@@ -77,7 +77,10 @@ async def _deny(world: World, chapter: Chapter) -> None:
     decided = [rule.split(":")[0] for rule in answer.get("rules", ())]
     chapter.check("her_denial_decided", decided == [denial.id])
     chapter.show(
-        denial=denial.id, exit_code=code, answer=answer.get("answer"), refusal=[row.op for row in refusals]
+        denial=denial.id,
+        exit_code=code,
+        answer=answer.get("answer", answer.get("error")),
+        refusal=[row.op for row in refusals],
     )
 
 
