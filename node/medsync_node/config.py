@@ -170,6 +170,8 @@ def load(home: Path, environment: Mapping[str, str], flags: Mapping[str, Any]) -
     """The settings of a home. `flags` by setting name; None values are flags not given. Raises BadSetting."""
     chosen: dict[str, tuple[Any, str]] = {}
     for name, value in _read_file(home / "config.toml").items():
+        if name not in _BY_NAME:
+            raise _unknown(name)
         chosen[name] = value, "config.toml"
     for setting in SETTINGS:
         if setting.variable in environment:
@@ -253,11 +255,41 @@ def _read_file(path: Path) -> dict[str, Any]:
             if isinstance(value, dict)
             else {key: value}
         )
-    for name in found:
-        if name not in _BY_NAME:
-            near = get_close_matches(name, _BY_NAME, 1)
-            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(_BY_NAME)}"
-            raise BadSetting(f"{path.name}: there is no setting {name!r}", advice=meant)
+    return found
+
+
+def _unknown(name: str) -> BadSetting:
+    near = get_close_matches(name, _BY_NAME, 1)
+    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(_BY_NAME)}"
+    return BadSetting(f"config.toml: there is no setting {name!r}", advice=meant)
+
+
+def problems(home: Path, environment: Mapping[str, str]) -> list[BadSetting]:
+    """Everything that is wrong with a home's settings, where `load` stops at the first."""
+    try:
+        given = _read_file(home / "config.toml")
+    except BadSetting as error:
+        return [error]
+    found = [_unknown(name) for name in given if name not in _BY_NAME]
+    variables = {one.variable: one for one in SETTINGS}
+    chosen = [(name, value, "config.toml") for name, value in given.items() if name in _BY_NAME]
+    chosen += [(variables[v].name, environment[v], f"${v}") for v in variables if v in environment]
+    for name, value, where in chosen:
+        try:
+            _checked(name, value, where)
+        except BadSetting as error:
+            found.append(error)
+        except OperatorError as error:
+            found.append(BadSetting(f"{name} ({where}): {error}", advice=error.advice))
+    for variable in environment:
+        near = get_close_matches(variable, variables, 1, cutoff=0.85)
+        if variable.startswith("MEDSYNC_") and variable not in variables and near:
+            found.append(BadSetting(f"${variable} sets nothing", advice=f"did you mean ${near[0]}?"))
+    if not found:
+        try:
+            load(home, environment, {})
+        except BadSetting as error:
+            found.append(error)
     return found
 
 

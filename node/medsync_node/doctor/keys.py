@@ -1,0 +1,29 @@
+"""Whether the key file can be read, and opens under the passphrase where that needs no person."""
+
+from __future__ import annotations
+
+from medsync_node import key_file
+from medsync_node.doctor.finding import Examined, Finding, Findings
+from medsync_node.passphrase import PROMPT, read_passphrase
+from medsync_protocol.errors import KeyFileLocked, OperatorError
+
+
+def check_key_file(examined: Examined) -> Findings:
+    """Readable, ours, and opened by what `passphrase_from` names (half a second of argon2id); a prompt isn't asked."""
+    path = examined.home.key_file
+    try:
+        head = key_file.read_head(path)
+        source = PROMPT if examined.config is None else examined.config.passphrase_from
+        if source != PROMPT:
+            key_file.unlock(path, read_passphrase(source))
+    except KeyFileLocked as error:
+        yield Finding.of("passphrase", error)
+        return
+    except OperatorError as error:
+        yield Finding.of("key_file", error)
+        return
+    if examined.status is not None and examined.status.device != head.device:
+        yield Finding(
+            code="key_file_replaced", what="the running daemon has another device key than the key file",
+            advice="start it again if the key file is the right one; else restore the key file from a backup",
+        )  # fmt: skip

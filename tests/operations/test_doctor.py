@@ -1,0 +1,246 @@
+"""`medsync doctor` finds each planted misconfiguration, says what to do, and finds nothing where nothing is wrong."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from medsync_node import cli
+from medsync_node.doctor.examination import Diagnosis, examine
+from medsync_node.home import Home, write_private
+from medsync_node.store import Store
+from medsync_protocol.codec import pack
+from medsync_protocol.ids import NETWORK_CONTEXT
+from medsync_protocol.journal import ValueRecord
+from tests.node.api_world import PASSPHRASE, make_home, running
+from tests.node.store_records import op
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home in which nothing is wrong."""
+    monkeypatch.setenv("DOCTOR_PASSPHRASE", PASSPHRASE)
+    made = make_home(tmp_path, "north")
+    write_private(made.config_file, b'listen = ["/ip4/127.0.0.1/tcp/0"]\npassphrase_from = "env:DOCTOR_PASSPHRASE"\n')
+    with Store(made.journal_file, storage_key=bytes(32)) as store:
+        store.commit([op(seq) for seq in range(3)], durable=True)
+    return made
+
+
+def configure(home: Home, text: str) -> None:
+    write_private(home.config_file, home.config_file.read_bytes() + text.encode())
+
+
+def diagnosis(home: Home, **how: Any) -> Diagnosis:
+    return examine(home, os.environ, **how)
+
+
+def test_nothing_is_found_in_a_home_in_which_nothing_is_wrong(home: Home) -> None:
+    found = diagnosis(home)
+    assert found.findings == () and not found.running
+    assert set(found.skipped) == {"running daemon"}
+
+
+@contextmanager
+def taken_port() -> Iterator[int]:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+@contextmanager
+def answering(body: dict[str, Callable[[], object]]) -> Iterator[str]:
+    """An HTTP server that answers JSON-RPC methods so, and with a page where it knows none."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            known = body.get(asked["method"])
+            text = json.dumps({"result": known()}) if known else "<html>hello</html>"
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+Plant = Callable[[Home], Any]
+"""Does something wrong; may return a context manager that holds while the doctor looks."""
+
+
+def certificate(home: Home, *, days: int, other_key: bool = False) -> None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "north")])
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+    made = x509.CertificateBuilder(name, name, keys[0].public_key(), 1, start, end).sign(keys[0], hashes.SHA256())
+    write_private(home.path / "tls.pem", made.public_bytes(serialization.Encoding.PEM))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    write_private(home.path / "tls.key", keys[other_key].private_bytes(*form))
+    configure(home, '[api]\nlisten = "127.0.0.1:0"\ncertificate = "tls.pem"\nprivate_key = "tls.key"\n')
+
+
+def spoil_a_row(home: Home) -> None:
+    with closing(sqlite3.connect(home.journal_file, isolation_level=None)) as journal:
+        journal.execute("UPDATE ops SET body = x'00' WHERE seq = 1")
+
+
+def schema_from_the_future(home: Home) -> None:
+    with closing(sqlite3.connect(home.journal_file, isolation_level=None)) as journal:
+        journal.execute("PRAGMA user_version = 99")
+
+
+def unreachable_peer(home: Home) -> None:
+    with taken_port() as port:
+        pass  # and now nobody listens there
+    with Store(home.journal_file, storage_key=bytes(32)) as store:
+        record = ValueRecord("address", NETWORK_CONTEXT, bytes(32), pack([f"/ip4/127.0.0.1/tcp/{port}"]))
+        store.commit([record], durable=True)
+
+
+@contextmanager
+def listener_in_the_way(home: Home) -> Iterator[None]:
+    with taken_port() as port:
+        write_private(home.config_file, f'listen = ["/ip4/127.0.0.1/tcp/{port}"]\n'.encode())
+        yield
+
+
+@contextmanager
+def api_port_in_the_way(home: Home) -> Iterator[None]:
+    with taken_port() as port:
+        configure(home, f'[api]\nlisten = "127.0.0.1:{port}"\n')
+        yield
+
+
+@contextmanager
+def no_starknet(home: Home) -> Iterator[None]:
+    with answering({}) as url:
+        configure(home, f'[chain]\nrpc = "{url}"\n')
+        yield
+
+
+@contextmanager
+def clock_behind_the_chain(home: Home) -> Iterator[None]:
+    import time
+
+    late = {"timestamp": int(time.time()) + 3600}
+    with answering({"starknet_chainId": lambda: "0x1", "starknet_getBlockWithTxHashes": lambda: late}) as url:
+        configure(home, f'[chain]\nrpc = "{url}"\n')
+        yield
+
+
+@contextmanager
+def held_by_a_process_that_does_not_answer(home: Home) -> Iterator[None]:
+    with home.locked():
+        yield
+
+
+PLANTED: dict[str, tuple[str, str, Plant]] = {
+    "a home that others may enter": ("file_mode", "north", lambda home: home.path.chmod(0o755)),
+    "a key file that others may read": ("file_mode", "key.json", lambda home: home.key_file.chmod(0o644)),
+    "a misspelt setting": ("config", "did you mean chain.rpc", lambda home: configure(home, '[chain]\nrcp = "x"\n')),
+    "a setting without meaning": ("config", "log.level", lambda home: configure(home, '[log]\nlevel = "loud"\n')),
+    "a key file that is gone": ("key_file", "no key file", lambda home: home.key_file.unlink()),
+    "a damaged key file": ("key_file", "damaged", lambda home: write_private(home.key_file, b"{}")),
+    "a row that lost its bytes": ("journal_damaged", "checksum", spoil_a_row),
+    "a journal of a newer program": ("version_skew", "schema version 99", schema_from_the_future),
+    "a port that is taken": ("port", "can't be listened on", listener_in_the_way),
+    "an API port that is taken": ("port", "api.listen", api_port_in_the_way),
+    "a chain RPC that is not there": ("chain", "does not answer", lambda home: configure(home, '[chain]\nrpc = "http://127.0.0.1:1"\n')),
+    "a chain RPC that is no Starknet node": ("chain", "not as a Starknet node", no_starknet),
+    "a clock behind the chain's": ("clock", "newest block", clock_behind_the_chain),
+    "members that can't be reached": ("peer", "none of the 1", unreachable_peer),
+    "a certificate that has ended": ("tls_expiry", "ended 3 days ago", lambda home: certificate(home, days=-3)),
+    "a certificate for another key": ("tls", "together", lambda home: certificate(home, days=90, other_key=True)),
+    "a daemon that hangs": ("daemon_silent", "doesn't answer", held_by_a_process_that_does_not_answer),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_a_planted_misconfiguration_is_found_with_advice(home: Home, what: str) -> None:
+    code, words, plant = PLANTED[what]
+    held = plant(home)
+    if hasattr(held, "__enter__"):
+        with held:
+            found = diagnosis(home)
+    else:
+        found = diagnosis(home)
+    told = [f"{one.what} {one.advice}" for one in found.findings if one.code == code]
+    assert any(words in text for text in told), found
+    assert all(one.advice for one in found.findings)
+    assert len(found.findings) == 1, found  # nothing else is blamed
+
+
+@pytest.mark.parametrize("given", ["", "some other horse"])
+def test_a_wrong_or_missing_passphrase_is_found(home: Home, given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCTOR_PASSPHRASE", given)
+    assert [one.code for one in diagnosis(home).findings] == ["passphrase"]
+
+
+def test_a_disk_with_too_little_room_is_found(home: Home) -> None:
+    assert [one.code for one in diagnosis(home, least_free=1 << 60).findings] == ["disk_space"]
+
+
+async def test_a_clock_behind_what_was_written_is_found(tmp_path: Path) -> None:
+    home = make_home(tmp_path, "north")
+    async with running(home) as north:
+        await north.client.create_network("hospitals")
+    (early,) = [one for one in diagnosis(home, now=1).findings if one.code == "clock"]
+    assert "after this machine's time" in early.what
+    assert not [one for one in diagnosis(home).findings if one.code == "clock"]
+
+
+def test_every_wrong_setting_is_told_not_only_the_first(home: Home) -> None:
+    configure(home, 'listn = []\n[log]\nlevel = "loud"\nformt = "text"\n')
+    told = " ".join(one.what + one.advice for one in diagnosis(home).findings)
+    assert "did you mean listen" in told and "log.level" in told and "did you mean log.format" in told
+
+
+async def test_with_the_daemon_up_its_links_are_examined(tmp_path: Path) -> None:
+    import trio
+
+    home = make_home(tmp_path, "north")
+    async with running(home):
+        found = await trio.to_thread.run_sync(lambda: examine(home, {}))
+        assert found.running and found.skipped == {} and found.findings == ()
+
+
+def test_the_command_exits_1_on_a_finding_and_prints_one_object(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["doctor", "--home", str(home.path), "--json"]
+    assert cli.run(arguments) == 0 and json.loads(capsys.readouterr().out)["ok"] is True
+    home.key_file.chmod(0o640)
+    assert cli.run(arguments) == 1
+    (one,) = json.loads(capsys.readouterr().out)["findings"]
+    assert one["code"] == "file_mode" and "chmod 600" in one["advice"]
+    assert cli.run(arguments[:-1]) == 1 and "1 finding" in capsys.readouterr().out
