@@ -128,6 +128,7 @@ def consortium(
     world.context = origin.context
     for name, image, incarnation in origin.nodes:
         world.add(name, disk=Disk(image), incarnation=incarnation)
+        world.ledger.backups[name] = image
     if origin.opening is not None:
         world.use_chain(Chain(origin.context, origin.opening))
     return world

@@ -120,8 +120,10 @@ class Invariants:
 
     @staticmethod
     def _bounded(world: World, node: SimNode, replica: Any) -> Iterator[Finding]:
-        parked = replica.parking
-        if len(parked) > MAX_PARKED:
+        parked = len(replica.parking)
+        if parked:
+            world.facts["most parked"] = max(parked, int(world.facts.get("most parked", 0)))
+        if parked > MAX_PARKED:
             yield world.broke("L6", f"{node.name} parks more than its bound")
 
     @staticmethod

@@ -233,7 +233,12 @@ def start(world: World, name: str) -> None:
     """Start a node that is down; give a full disk space."""
     node = world.nodes[name]
     node.disk.full = False
-    if not node.up:
+    if node.up:
+        return
+    node.start()
+    if node.replica(world.the_context) is None and name in world.ledger.backups:
+        node.crash()  # the journal's beginning is gone: its operator takes the backup
+        node.disk.restore(world.ledger.backups[name])
         node.start()
 
 
