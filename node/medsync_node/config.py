@@ -264,6 +264,32 @@ def _unknown(name: str) -> BadSetting:
     return BadSetting(f"config.toml: there is no setting {name!r}", advice=meant)
 
 
+def require_known(name: str) -> None:
+    """Raises BadSetting, with the nearest right one, for a name that is no setting."""
+    if name not in _BY_NAME:
+        raise _unknown(name)
+
+
+def in_force(home: Path, environment: Mapping[str, str]) -> list[tuple[str, Any, str, str]]:
+    """(name, value as given, where from, what it is) of every setting; None as value: off. Raises BadSetting."""
+    given = _read_file(home / "config.toml")
+    plain = Config(api=ApiConfig(socket=home, token_file=home))
+    defaults = {
+        "listen": list(plain.listen), "announce": [], "passphrase_from": plain.passphrase_from,
+        "synchronous": plain.synchronous, "api.socket": "api.sock", "api.token_file": "token",
+        "chain.depth": plain.chain.depth, "log.level": plain.log_level, "log.format": plain.log_format,
+    }  # fmt: skip
+    found = []
+    for one in SETTINGS:
+        if one.variable in environment:
+            found.append((one.name, environment[one.variable], f"${one.variable}", one.about))
+        elif one.name in given:
+            found.append((one.name, given[one.name], "config.toml", one.about))
+        else:
+            found.append((one.name, defaults.get(one.name), "default", one.about))
+    return found
+
+
 def problems(home: Path, environment: Mapping[str, str]) -> list[BadSetting]:
     """Everything that is wrong with a home's settings, where `load` stops at the first."""
     try:
