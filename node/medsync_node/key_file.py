@@ -71,6 +71,18 @@ def refuse_existing(path: Path) -> None:
 def create(path: Path, identity: Identity, passphrase: str, *, cost: Cost = Cost.INSTITUTION) -> None:
     """Seal an identity into a new file, mode 0600. Raises OperatorError when it exists or the passphrase is short."""
     refuse_existing(path)
+    _write(path, identity, passphrase, cost)
+
+
+def change_passphrase(path: Path, old: str, new: str, *, cost: Cost = Cost.INSTITUTION) -> None:
+    """Seal the same keys under another passphrase, at once or not at all. Raises as `unlock` and `create`.
+
+    Copies made before still open under the old one.
+    """
+    _write(path, unlock(path, old), new, cost)
+
+
+def _write(path: Path, identity: Identity, passphrase: str, cost: Cost) -> None:
     if len(passphrase) < MIN_PASSPHRASE:
         raise OperatorError(
             "the passphrase is too short",

@@ -26,12 +26,15 @@ def check_source(source: str) -> str:
     )
 
 
-def read_passphrase(source: str, *, confirm: bool = False) -> str:
-    """The passphrase from a checked source; `confirm` asks twice. Raises KeyFileLocked when there is none."""
+ASKED: Final = "passphrase of this home's key file"
+
+
+def read_passphrase(source: str, *, confirm: bool = False, asked: str = ASKED) -> str:
+    """The passphrase from a checked source; a prompt asks for `asked`, twice with `confirm`. Raises KeyFileLocked when there is none."""
     kind, _, rest = check_source(source).partition(":")
     if kind == "env":
         return _from_environment(rest)
-    return _from_file(Path(rest).expanduser()) if kind == "file" else _from_terminal(confirm)
+    return _from_file(Path(rest).expanduser()) if kind == "file" else _from_terminal(confirm, asked)
 
 
 def _from_environment(name: str) -> str:
@@ -57,13 +60,13 @@ def _from_file(path: Path) -> str:
     return value
 
 
-def _from_terminal(confirm: bool) -> str:
+def _from_terminal(confirm: bool, asked: str) -> str:
     if not sys.stdin.isatty():
         raise KeyFileLocked(
             "there is no terminal to ask for the passphrase",
             advice="say where it comes from: --passphrase-from env:NAME or file:PATH",
         )
-    value = getpass.getpass("passphrase of this home's key file: ")
+    value = getpass.getpass(f"{asked}: ")
     if confirm and getpass.getpass("the same again: ") != value:
         raise KeyFileLocked("the two passphrases differ", advice="try again")
     if not value:
