@@ -21,7 +21,7 @@ from medsync_protocol.operation import join
 
 NEWEST: Final = 2**62  # above every row id: where paging starts
 _MAX_INDEX: Final = (1 << INDEX_BITS) - 1
-_BACKUP_PAGES: Final = 1024  # pages copied at a time; between them commits go on
+_BACKUP_PAGES: Final = 1024  # pages copied at a time; commits go on meanwhile
 _COLUMNS: Final = "seq, flags, head_crc, crc, header, signature, body"
 
 
@@ -180,6 +180,14 @@ class StoreReader:
             wires = {op_row: self._wire_of(op_row) for op_row in {number >> INDEX_BITS for number in ids}}
         return [AccessRow(number, wires[number >> INDEX_BITS], number & _MAX_INDEX) for number in ids]
 
+    def wires_about(self, context: ContextId, subject_tag: int) -> list[bytes]:
+        """Every operation with an indexed entry of one subject."""
+        kinds, found, before = list(range(64)), dict[int, bytes](), NEWEST
+        while rows := self.access_rows(context, kinds, subject_tag, before=before, limit=256):
+            found.update((row.id >> INDEX_BITS, row.wire) for row in rows)
+            before = rows[-1].id
+        return list(found.values())
+
     def _newest_of_context(
         self, context: ContextId, kinds: Sequence[int], before: int, limit: int
     ) -> list[int]:
@@ -249,6 +257,8 @@ class StoreReader:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         source, copy = _connect(self._path), sqlite3.connect(target)
         try:
+            source.execute("BEGIN")  # one snapshot: else a commit between two steps would start the copy again
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
             source.backup(copy, pages=_BACKUP_PAGES)
             copy.execute("PRAGMA journal_mode = DELETE")
         finally:
