@@ -144,6 +144,11 @@ class VirtualNode:
                     world.send(self, peer, data)
             case fx.Reread(context, chain, seq, offered):
                 self.outbox.push(engine.reread(world.now, context, self.wire(context, chain, seq), offered))
+            case fx.RereadAbout(context, tag):
+                held = [r for r in self.bodies.values() if r.context == context and any(row.subject_tag == tag for row in r.rows)]
+                for one in held:
+                    wire = join(one.header, one.signature, one.body)
+                    self.outbox.push(engine.reread(world.now, context, wire))
             case fx.Evaluate(context, plan):
                 self.outbox.push(engine.evaluated(world.now, context, plan, plan.build()))
             case fx.Knock(addresses, protocol, question):

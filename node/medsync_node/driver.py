@@ -180,6 +180,9 @@ class Driver:
                 wire = self.store.reader.read_op(context, chain, seq)
                 if wire is not None:
                     self._push(self.engine.reread(self.now(), context, wire, offered))
+            case fx.RereadAbout(context, subject_tag):
+                for wire in self.store.reader.wires_about(context, subject_tag):
+                    self._push(self.engine.reread(self.now(), context, wire))
             case fx.Evaluate():
                 self._nursery.start_soon(self._evaluate, effect)
             case fx.Knock():

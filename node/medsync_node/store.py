@@ -229,10 +229,11 @@ class Store:
     def _replace_op(self, written: _Written, record: OpRecord) -> None:
         _, chain = self._place(written, record)
         held = self._connection.execute(
-            "SELECT id, flags, rows FROM ops WHERE chain = ? AND seq = ?", (chain, record.seq)
+            "SELECT id, flags, rows, length(body) FROM ops WHERE chain = ? AND seq = ?", (chain, record.seq)
         ).fetchone()
         assert held is not None, "only a held operation is replaced"
-        op_row, flags, packed = held
+        op_row, flags, packed, size = held
+        written.secrets_gone = written.secrets_gone or len(record.body) < size  # entries were erased
         columns = op_columns(op_row, chain, 0, record)
         changed = (columns[4] | flags & OWN, kinds_mask({row.kind for row in record.rows}), *columns[6:], op_row)
         self._connection.execute(

@@ -233,6 +233,12 @@ class SimNode:
             case fx.Reread(context, chain, seq, offered):
                 wire = self.wire(context, chain, seq)
                 self.outbox.push(engine.reread(self.now, context, wire, offered))
+            case fx.RereadAbout(context, tag):
+                held = [r for r in self.bodies.values() if r.context == context]
+                about = [r for r in held if any(row.subject_tag == tag for row in r.rows)]
+                for record in about:
+                    wire = join(record.header, record.signature, record.body)
+                    self.outbox.push(engine.reread(self.now, context, wire))
             case fx.Evaluate():
                 self._evaluate(effect, self.starts)
             case fx.Knock(addresses, protocol, question):

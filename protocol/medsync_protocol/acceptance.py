@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from medsync_protocol import erasing
 from medsync_protocol.application import FollowsFinality
 from medsync_protocol.anchoring import Anchoring, check_opening
 from medsync_protocol.candidate import Built, Candidate, Cut, Plan, Signers
@@ -230,7 +231,8 @@ class Acceptance:
         if isinstance(application, FollowsFinality):
             application.set_final(self.history[k].cut.vector)
         record = ValueRecord("settled", self._replica.context, b"", k.to_bytes(8, "big"))
-        return [Persist((record,), False), Notify("settled", self._replica.context, (("k", k),))]
+        notice = Notify("settled", self._replica.context, (("k", k),))
+        return [Persist((record,), False), notice, *erasing.due(self._replica)]
 
     def retract(self, k: int) -> list[Effect]:
         """The block that held the accepted checkpoint k vanished: thaw it and all after it, down to what is settled."""

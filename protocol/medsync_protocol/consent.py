@@ -18,6 +18,7 @@ from medsync_protocol.decision import ConsentSettings, DecisionView
 from medsync_protocol.directive import Signed, decode_signed
 from medsync_protocol.errors import Invalid, Refused, UnknownSubject
 from medsync_protocol.heartbeat import Heartbeat, HeartbeatBook, encode_heartbeat, open_heartbeat, pulse_of
+from medsync_protocol.erasure import KINDS, ErasureBook
 from medsync_protocol.ids import (
     ChainId,
     ContextId,
@@ -82,12 +83,17 @@ class MedSyncApplication:
         self._standings: dict[SubjectRef, Standing | None] = {}
         self._final: dict[ChainId, int] = {}
         self._homes: set[MemberId] = set()
+        self.erasure = ErasureBook(network, context)
+        self._closed: set[SubjectRef] = set()
         self.unreadable = 0  # entries that decoded to nothing, repeats counted: for status only
 
     # -- folding ----------------------------------------------------------------------------------------------
 
     def fold(self, entry: OpenedEntry, verdict: Verdict) -> None:
         """Take an entry under its verdict; the last verdict of an entry counts. Malformed ones are passed over."""
+        if entry.kind in KINDS:
+            self._fold_erasure(entry, verdict)
+            return
         kind = _FOLDED.get(entry.kind)
         if kind is None:
             return
@@ -97,6 +103,8 @@ class MedSyncApplication:
             self.unreadable += 1
             return
         carrier = Carrier(entry.op_id, entry.index, entry.author, entry.chain, entry.seq, entry.hlc, verdict)
+        if not self._closed.isdisjoint(document.subjects):
+            return
         for subject in document.subjects:
             self._file(subject).hold(document, carrier)
             self._changed(subject)
@@ -110,6 +118,12 @@ class MedSyncApplication:
             self._changed(first)
         elif kind is DocumentKind.DIRECTIVE:
             self._place_of[DirectiveId(document.id)] = document.subjects[0]
+
+    def _fold_erasure(self, entry: OpenedEntry, verdict: Verdict) -> None:
+        try:
+            self._changed(self.erasure.take(entry, verdict))
+        except Invalid:
+            self.unreadable += 1
 
     def _file(self, subject: SubjectRef) -> SubjectFile:
         held = self._files.get(subject)
@@ -134,6 +148,46 @@ class MedSyncApplication:
         """Subject keys by pseudonym. A record proves its key (the pseudonym is its hash), whatever its verdict."""
         return self._keys
 
+    # -- erasure ----------------------------------------------------------------------------------------------
+
+    def hidden(self, subject: SubjectRef) -> bool:
+        """Whether the subject was erased, or its erasure is ordered: an order hides it at once."""
+        standing = self.standing(subject)
+        ordered = standing is not None and self.erasure.order(subject, standing) is not None
+        return ordered or subject in self._closed
+
+    def erasable(self) -> Mapping[SubjectRef, OpId]:
+        """Subjects whose order is final and held up by no legal hold, with the order."""
+        found: dict[SubjectRef, OpId] = {}
+        for subject in self.erasure.subjects():
+            standing = self.standing(subject)
+            order = None if standing is None else self.erasure.order(subject, standing, self._final)
+            if standing is not None and order is not None and not self.erasure.holds(subject, standing):
+                found[subject] = order
+        return found
+
+    def close(self, subject: SubjectRef) -> Iterable[tuple[tuple[ChainId, int], int]]:
+        """Forget a subject for good; where the entries about it stood."""
+        self._closed.add(subject)
+        self._changed(subject)
+        self._keys.pop(subject, None)
+        self._place_of = {named: about for named, about in self._place_of.items() if about != subject}
+        for linked in self._links.pop(subject, set()):
+            self._links.get(linked, set()).discard(subject)
+        held = self._files.pop(subject, None)
+        return [] if held is None else held.places()
+
+    def about(self, entry: OpenedEntry) -> tuple[SubjectRef, ...]:
+        """Whom an entry is about; nobody for what is malformed, or says something about an erasure."""
+        if entry.subject is not None:
+            return (entry.subject,)
+        if entry.kind != EntryKind.SUBJECT:
+            return ()
+        try:
+            return (decode_record(entry.payload).pseudonym(self.network, self.context),)
+        except Invalid:
+            return ()
+
     # -- reading ----------------------------------------------------------------------------------------------
 
     def is_home(self, member: MemberId) -> bool:
@@ -142,7 +196,8 @@ class MedSyncApplication:
 
     def subjects(self) -> list[SubjectRef]:
         """Pseudonyms with an effective enrolment, ascending."""
-        return [subject for subject in sorted(self._files) if self.standing(subject) is not None]
+        held = (subject for subject in sorted(self._files) if self.standing(subject) is not None)
+        return [subject for subject in held if not self.hidden(subject)]
 
     def standing(self, subject: SubjectRef) -> Standing | None:
         """The subject's record as its effective revisions have it; None when there is none."""
@@ -165,6 +220,10 @@ class MedSyncApplication:
 
     def subject(self, subject: SubjectRef) -> Standing:
         """As `standing`. Raises UnknownSubject."""
+        if self.hidden(subject):
+            raise Refused(
+                "this subject was erased", code="erased", advice="nothing can be written or read about it any more"
+            )
         found = self.standing(subject)
         if found is None:
             raise UnknownSubject(
@@ -292,7 +351,7 @@ class MedSyncApplication:
         self, subject: SubjectRef, static: _Static, used: Iterable[Heartbeat], offset: int | None
     ) -> DecisionView:
         return DecisionView(
-            subject=subject, linked=static.linked, known=static.known, erased=False,
+            subject=subject, linked=static.linked, known=static.known, erased=self.hidden(subject),
             directives=static.directives, home_sets=static.home_sets, pulses=tuple(map(pulse_of, used)),
             clock_offset=offset, settings=self.settings,
         )  # fmt: skip

@@ -51,7 +51,10 @@ from medsync_protocol.drafts import (
     revocation_draft,
     subject_draft,
 )
-from medsync_protocol.errors import BadSignature, Invalid, NotPermitted, Refused
+from medsync_protocol.erasure import (
+    MAX_REASON, NOTHING, EraseOrder, LegalHold, checked_order, hold_draft, order_draft, parse_order, sign_order,
+)  # fmt: skip
+from medsync_protocol.errors import BadSignature, Invalid, Malformed, NotPermitted, Refused
 from medsync_protocol.heartbeat import HeartbeatBook
 from medsync_protocol.ids import ChainId, DeviceId, DirectiveId, Instant, MemberId, OpId, SubjectRef
 from medsync_protocol.kinds import Role
@@ -71,6 +74,7 @@ from medsync_protocol.replica import Replica
 from medsync_protocol.rule import Actor, ActorKind, Effect, Rule
 from medsync_protocol.subject import (
     Link,
+    Standing,
     SubjectRecord,
     encode_link,
     encode_record,
@@ -273,6 +277,43 @@ class Desk:
         """Every check of a directive by name, from what is held here. Raises Refused when it is not held."""
         return verification(self.application, named, self._book, now)
 
+    # -- erasure ----------------------------------------------------------------------------------------------
+
+    def erase_signed(self, document: bytes, signature: bytes) -> tuple[SubjectRef, list[Draft]]:
+        """Carry an order to erase that a key of the record, or another custodian, signed elsewhere."""
+        signed = Signed(document, signature)
+        order = checked_order(
+            signed, self._replica.network, self._replica.context, self._standing(signed.document)
+        )
+        return order.subject, [order_draft(signed)]
+
+    def _standing(self, document: bytes) -> Standing:
+        try:
+            return self.application.subject(parse_order(document).subject)
+        except Malformed as error:
+            raise Refused("this is no order to erase", code="malformed", advice="sign one first") from error
+
+    def erase_attested(self, now: Instant, subject: SubjectRef) -> tuple[SubjectRef, list[Draft]]:
+        """Order the erasure as a custodian: it counts once a second custodian orders it too."""
+        if self._me not in self.application.subject(subject).custodians:
+            raise _not_custodian("only a custodian orders an erasure, or a key of the record")
+        order = EraseOrder(
+            network=self._replica.network, context=self._replica.context, subject=subject, signer=self._me,
+            signed_at=now, salt=self._entropy("order salt", SALT_BYTES),
+        )  # fmt: skip
+        return subject, [order_draft(sign_order(order, self._seed))]
+
+    def hold(self, subject: SubjectRef, reason: str, releases: OpId = NOTHING) -> tuple[SubjectRef, list[Draft]]:
+        """Hold a record back from erasure as a custodian, or end a hold of this member's."""
+        standing = self.application.standing(subject) or self.application.subject(subject)
+        if self._me not in standing.custodians:
+            raise _not_custodian("only a custodian holds a record back")
+        if len(reason) > MAX_REASON:
+            raise Refused("the reason is too long", code="too_many", advice=f"{MAX_REASON} characters suffice")
+        if releases and self.application.erasure.holds(subject, standing).get(releases, (None,))[0] != self._me:
+            raise Refused("no such hold of this member", code="unknown_hold", advice="name the operation that made it")
+        return subject, [hold_draft(LegalHold(subject=subject, reason=reason, releases=releases))]
+
     # -- decisions --------------------------------------------------------------------------------------------
 
     def decide(
@@ -283,7 +324,7 @@ class Desk:
         `groups`: those that were attested to this custodian. Only what this returns releases data, and only after
         the drafts are durable. Raises UnknownSubject, NotPermitted, Refused.
         """
-        standing = self.application.subject(request.subject)
+        standing = self.application.standing(request.subject) or self.application.subject(request.subject)
         if self._me not in standing.custodians:
             raise _not_custodian("only a custodian of the subject decides")
         self._check_request(request, frozenset(groups))
@@ -379,6 +420,8 @@ class Desk:
             if record is not None and record.id != entry.receipt.view_id:
                 return Recomputed.OTHER_INPUTS
             if request is None or record is None:
+                return recompute(entry.receipt, request, None)
+            if self.application.hidden(request.subject):
                 return recompute(entry.receipt, request, None)
             if not self._holds(record):
                 return _signed_or(entry.receipt, Recomputed.INPUTS_MISSING)

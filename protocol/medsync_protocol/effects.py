@@ -63,6 +63,14 @@ class Reread:
 
 
 @dataclass(frozen=True, slots=True)
+class RereadAbout:
+    """As `Reread`, for every operation that the journal's index names for this subject: it was erased."""
+
+    context: ContextId
+    subject_tag: int
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluate:
     """Run `plan.build()`, pure and perhaps long, wherever it holds nobody up; give the result to `Engine.evaluated`."""
 
@@ -131,6 +139,7 @@ Effect = (
     | Acknowledge
     | Serve
     | Reread
+    | RereadAbout
     | Evaluate
     | Knock
     | Publish

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from medsync_protocol import forks, frames, governance, joining
+from medsync_protocol import erasing, forks, frames, governance, joining
 from medsync_protocol.access import Request
 from medsync_protocol.anchoring import Anchoring, Opening, sign_opening
 from medsync_protocol.application import Draft
@@ -48,6 +48,7 @@ class Engine(Held):
         super().__init__(
             identity, incarnation=incarnation, entropy=entropy, applications=applications, policies=policies
         )
+        self._again: list[Effect] = []  # of erasures that a restart cut short
         self._inbox = Inbox(self)
         self._routine = Routine(self)
 
@@ -61,6 +62,8 @@ class Engine(Held):
             self.directory.replay(record)
         elif record.table == "epoch_key" and record.value is not None:
             self.replicas[record.context].ring.take(record.value)
+        elif record.table in ("erased", "erased_at"):
+            self._again += erasing.replay(self.replicas[record.context], record)
         elif record.table == "electing":
             self._routine.replay(record)
         elif record.table == "fork":
@@ -78,7 +81,8 @@ class Engine(Held):
 
     def restored(self, now: int) -> list[Effect]:
         """After the last record."""
-        effects: list[Effect] = []
+        effects: list[Effect] = [*self._again]
+        self._again = []
         for context, replica in self.replicas.items():
             effects += replica.restored()
             effects += self._checkpoints[context].restored(now)

@@ -45,9 +45,9 @@ class EntryKind(IntEnum):
     ACCESS = 5
     RECEIPT = 6
     DELEGATION = 7  # reserved
-    ERASE_ORDER = 8  # reserved
-    ATTESTATION = 9  # reserved: of an erasure done
-    LEGAL_HOLD = 10  # reserved
+    ERASE_ORDER = 8  # by a key of the subject's record, or one of two custodians
+    ATTESTATION = 9  # of an erasure done
+    LEGAL_HOLD = 10  # by a custodian, or its release
     REWARD_ROOT = 11  # reserved
     NOTE = 12  # plain application bytes: the key-value example and benchmarks
 

@@ -41,6 +41,7 @@ class Opener:
         self._unopened: dict[bytes, set[Place]] = {}
         self._without_epoch: dict[Place, KeyId] = {}
         self.wanted: dict[Place, MemberId] = {}
+        self.gone: set[Place] = set()  # operations whose pruned entries were erased: not to be asked for
 
     def open(self, operation: Operation, author: MemberId, state: MembershipState) -> Opened:
         """What the keys held allow. `state` gives the author's sealing key, for the tags of its parties."""
@@ -105,7 +106,7 @@ class Opener:
     def _want(
         self, header: Header, body: Body, index: int, label: Label, author: MemberId, state: MembershipState
     ) -> None:
-        if label.audience is not Audience.PARTIES:
+        if label.audience is not Audience.PARTIES or (header.chain, header.seq) in self.gone:
             return
         standing = state.members.get(author)
         if not self._reads_all:

@@ -7,10 +7,9 @@ checkpoints.py. Invalid input raises; everything else is held and gets a verdict
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from medsync_protocol import forks
+from medsync_protocol import erasing, forks
 from medsync_protocol.actions import Action, Admit, Genesis, Merge, decode_action, encode_action
 from medsync_protocol.application import Application, Draft, Label, OpenedEntry
 from medsync_protocol.chains import Chains, Slot, Vector
@@ -25,6 +24,7 @@ from medsync_protocol.journal import IndexRow, OpRecord, ValueRecord
 from medsync_protocol.kinds import Audience, EntryKind, OpKind, Plane, Role, Verdict
 from medsync_protocol.membership import MembershipFold, MembershipState
 from medsync_protocol.membership_verdicts import Verdicts
+from medsync_protocol.news import News, Submitted
 from medsync_protocol.opening import Opened, Opener
 from medsync_protocol.operation import (
     MAX_HEADS, NO_KEY, Header, Operation, build, check_signature, decode, decode_body, decode_header,
@@ -36,30 +36,13 @@ from medsync_protocol.reading import read_action
 from medsync_protocol.sealing import KeyRing
 from medsync_protocol.verdicts import Judge
 
+__all__ = ["ApplicationFactory", "News", "Place", "Replica", "Submitted"]
+
 COMMITTED_KINDS: Final = frozenset({int(EntryKind.DIRECTIVE), int(EntryKind.REVOCATION)})
 """Entry kinds whose labels make the consent map."""
 
 ApplicationFactory = Callable[[NetworkId, ContextId, Genesis], Application]
 Place = tuple[ChainId, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """Where an own batch stands."""
-
-    op_id: OpId
-    chain: ChainId
-    seq: int
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """An operation that this replica took. `parties`: per entry of an own one, who is sent it; None for everybody."""
-
-    operation: Operation
-    own: bool
-    parties: tuple[frozenset[MemberId] | None, ...] = ()
 
 
 class Replica:
@@ -92,6 +75,8 @@ class Replica:
         self.labels: dict[Place, tuple[tuple[int, Label], ...]] = {}
         self.news: list[News] = []
         self.places: dict[OpId, Place] = {}
+        self.erased = erasing.Erased()
+        self.opener.gone = self.erased.places
         self.governance_wires: dict[OpId, bytes] = {}
         self.branches: dict[OpId, bytes] = {}
         """Operations on places of forked chains where another is held."""
@@ -156,6 +141,17 @@ class Replica:
     def open(self, wire: bytes) -> tuple[OpenedEntry | None, ...]:
         """The entries of a held operation; None where pruned or unreadable."""
         return self._open(decode(wire, network=self.network, context=self.context)).entries
+
+    def opened(self, operation: Operation) -> tuple[OpenedEntry | None, ...]:
+        """The entries of an operation; None where pruned or unreadable."""
+        return self._open(operation).entries
+
+    def forget(self, gone: Callable[[OpenedEntry], bool]) -> None:
+        """A subject's key was destroyed: so is what was kept of these entries to fold them again."""
+        assert self.application is not None
+        self._folded = {p: [e for e in kept if not gone(e)] for p, kept in self._folded.items()}
+        self.ring.set_subjects(self.application.subject_keys())
+        self._subject_count = -1
 
     def _open(self, operation: Operation) -> Opened:
         header = operation.header
@@ -387,7 +383,8 @@ class Replica:
         if kept:
             self._folded[place] = kept
         folds = bool(kept or committed or opened.waits)
-        return self._learn_subjects() if kept else [], tuple(rows), folds
+        again = [Reread(self.context, *place)] if erasing.concerns_closed(self, kept) else []
+        return [*(self._learn_subjects() if kept else ()), *again], tuple(rows), folds
 
     def _learn_subjects(self) -> list[Effect]:
         assert self.application is not None
@@ -405,6 +402,7 @@ class Replica:
         header = operation.header
         if header.plane != Plane.DATA:
             return []
+        operation, erased = erasing.without_erased(self, operation)
         slot = self.chains.slot(header.chain, header.seq)
         extra, rows, folds = self._fold_entries(
             (header.chain, header.seq), slot.verdict, self._open(operation)
@@ -413,7 +411,7 @@ class Replica:
             self.context, header.chain, header.seq, header.plane, folds, False, operation.header_bytes,
             operation.signature, operation.body_bytes, rows, replaces=True,
         )  # fmt: skip
-        return [Persist((record,), False), *extra, Notify("opened", self.context)]
+        return [Persist((record, *erased), bool(erased)), *extra, Notify("opened", self.context)]
 
     # -- verdicts ---------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from medsync_protocol import frames, governance
+from medsync_protocol import erasing, frames, governance
 from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_int
 from medsync_protocol.crypto import blake2b, seal, unseal
 from medsync_protocol.effects import Effect, Expel, Knock, Notify, Persist, Publish, Send, Topics
@@ -200,6 +200,7 @@ class Routine:
             if pulse.due(now):
                 effects += pulse.emit(now, [session.peer for session in held.sync.linked(replica)])
             effects += self._propose(now, replica)
+            effects += erasing.attest(replica, now)
             effects += self._follow_network(now, replica)
         if now - self._caught_up_at >= CATCH_UP_MS:
             self._caught_up_at = now

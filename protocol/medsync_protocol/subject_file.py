@@ -177,6 +177,10 @@ class SubjectFile:
         held = self._held.get((kind, named))
         return None if held is None else held.text
 
+    def places(self) -> list[tuple[tuple[ChainId, int], int]]:
+        """Where everything held about the subject stands: ((chain, seq), index of the entry)."""
+        return [((one.chain, one.seq), one.index) for held in self._held.values() for one in held.carriers]
+
     def carriers(self, kind: DocumentKind, named: bytes) -> tuple[Carrier, ...]:
         """The entries that carry a document, in no order that means anything."""
         held = self._held.get((kind, named))

@@ -1,0 +1,164 @@
+"""Destroys what an erase order names at one replica: the subject's key, every entry about it, and what comes later (§8).
+
+Whether an order counts is erasure.py's. Reading operations again to prune them is done like every other re-reading, by
+the driver; what is pruned is never asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from medsync_protocol.application import OpenedEntry
+from medsync_protocol.effects import Effect, Notify, Persist, Reread, RereadAbout
+from medsync_protocol.erasure import Attestation, ErasureBook, attestation_draft
+from medsync_protocol.errors import Malformed, Refused
+from medsync_protocol.ids import ChainId, MemberId, OpId, SubjectRef, short
+from medsync_protocol.journal import ValueRecord
+from medsync_protocol.kinds import Role
+from medsync_protocol.operation import Operation, decode, join, prune, sealing_context
+
+if TYPE_CHECKING:
+    from medsync_protocol.replica import Replica
+
+Place = tuple[ChainId, int]
+
+
+@runtime_checkable
+class Erases(Protocol):
+    """An application that keeps records about subjects who may order them to be destroyed."""
+
+    erasure: ErasureBook
+
+    def erasable(self) -> Mapping[SubjectRef, OpId]:
+        """Subjects whose order is settled and held up by nothing, with the order."""
+
+    def close(self, subject: SubjectRef) -> Iterable[tuple[Place, int]]:
+        """Forget a subject, its key first, for good; where the entries about it stood."""
+
+    def about(self, entry: OpenedEntry) -> tuple[SubjectRef, ...]:
+        """Whom an opened entry is about."""
+
+
+@dataclass(slots=True)
+class Erased:
+    """What one replica destroyed. `closed`: subject → its order; `marks`: entries that are to go; `places`: operations
+    some of whose entries went."""
+
+    closed: dict[SubjectRef, OpId] = field(default_factory=dict)
+    marks: dict[Place, set[int]] = field(default_factory=dict)
+    places: set[Place] = field(default_factory=set)
+
+
+def due(replica: Replica) -> list[Effect]:
+    """After more became final: destroy what is ordered."""
+    application = replica.application
+    if not isinstance(application, Erases):
+        return []
+    effects: list[Effect] = []
+    for subject, order in application.erasable().items():
+        fields = (("order", short(order)),)
+        record = ValueRecord("erased", replica.context, subject, order)
+        effects += [Persist((record,), True), *_close(replica, application, subject, order)]
+        effects.append(Notify("erased", replica.context, fields))
+    return effects
+
+
+def _close(replica: Replica, application: Erases, subject: SubjectRef, order: OpId) -> list[Effect]:
+    erased = replica.erased
+    erased.closed[subject] = order
+    places: set[Place] = set()
+    for place, index in application.close(subject):
+        erased.marks.setdefault(place, set()).add(index)
+        places.add(place)
+    replica.forget(lambda entry: subject in application.about(entry))
+    about = RereadAbout(replica.context, replica.subject_tag(subject))
+    return [*(Reread(replica.context, chain, seq) for chain, seq in sorted(places)), about]
+
+
+def without_erased(replica: Replica, operation: Operation) -> tuple[Operation, list[ValueRecord]]:
+    """The operation with its entries about closed subjects pruned, and what to record of it."""
+    erased, header = replica.erased, operation.header
+    place = (header.chain, header.seq)
+    if not erased.closed:
+        return operation, []
+    gone = {i for i in erased.marks.pop(place, ()) if operation.body.entries[i].ciphertext is not None}
+    gone |= set(_closed_entries(replica, operation))
+    if not gone:
+        return operation, []
+    erased.places.add(place)
+    body = prune(operation.body, frozenset(gone))
+    wire = join(operation.header_bytes, operation.signature, body)
+    pruned = decode(wire, network=replica.network, context=replica.context)
+    key = header.chain + header.seq.to_bytes(8, "big")
+    return pruned, [ValueRecord("erased_at", replica.context, key, b"")]
+
+
+def _closed_entries(replica: Replica, operation: Operation) -> Iterable[int]:
+    """By the pseudonym that the epoch key shows, or that the payload names."""
+    header, body, closed = operation.header, operation.body, replica.erased.closed
+    application = replica.application
+    assert isinstance(application, Erases), "who closes subjects can tell whom an entry is about"
+    for index, entry in enumerate(body.entries):
+        if entry.ciphertext is None:
+            continue
+        try:
+            got = replica.ring.open_entry(
+                entry.ciphertext, index, key_id=header.key_id, nonce=body.nonce, place=sealing_context(header)
+            )
+        except Malformed:
+            continue
+        if got is not None and got[0] in closed:
+            yield index
+    for opened in replica.opened(operation):
+        if opened is not None and any(subject in closed for subject in application.about(opened)):
+            yield opened.index
+
+
+def concerns_closed(replica: Replica, entries: Iterable[OpenedEntry | None]) -> bool:
+    """Whether somebody carries again what was destroyed: it is pruned too."""
+    application, closed = replica.application, replica.erased.closed
+    if not closed or not isinstance(application, Erases):
+        return False
+    return any(e is not None and any(s in closed for s in application.about(e)) for e in entries)
+
+
+def attest(replica: Replica, now: int) -> list[Effect]:
+    """Say of one subject that it was destroyed here, once that is so and this member hasn't said it."""
+    application = replica.application
+    if not replica.erased.closed or not isinstance(application, Erases) or replica.erased.marks:
+        return []
+    if replica.role is None or replica.role < Role.MEMBER:
+        return []
+    for subject, order in sorted(replica.erased.closed.items()):
+        if replica.member not in application.erasure.attested(subject):
+            made = Attestation(subject=subject, order=order, entries=len(replica.erased.places))
+            try:
+                return replica.submit(now, [attestation_draft(made)])[1]
+            except Refused:
+                return []  # no key to write under: when there is one
+    return []
+
+
+def attestations(replica: Replica, subject: SubjectRef) -> tuple[int, int]:
+    """(m, n): how many of the members that write said that they destroyed it."""
+    application = replica.application
+    writers = {m for m, held in replica.membership.members.items() if held.role >= Role.MEMBER}
+    said: set[MemberId] = set()
+    if isinstance(application, Erases):
+        said = set(application.erasure.attested(subject)) & writers
+    return len(said), len(writers)
+
+
+def replay(replica: Replica, record: ValueRecord) -> list[Effect]:
+    """What was destroyed, from the journal: closed before anything is served, and begun again where it was cut short."""
+    if record.table == "erased_at":
+        place = (ChainId(record.key[:40]), int.from_bytes(record.key[40:], "big"))
+        replica.erased.places.add(place)
+        replica.opener.wanted.pop(place, None)
+        return []
+    application = replica.application
+    if record.value is None or not isinstance(application, Erases):
+        return []
+    return _close(replica, application, SubjectRef(record.key), OpId(record.value))
