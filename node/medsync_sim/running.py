@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from medsync_protocol.errors import Refused
 from medsync_sim.bugs import planted
-from medsync_sim.consortium import Setting, consortium
+from medsync_sim.consortium import Setting, consortium, found
 from medsync_sim.ending import finish
 from medsync_sim.invariants import Invariants
 from medsync_sim.ledger import Finding
@@ -59,6 +59,7 @@ def run(
     """
     chosen = named(scenario) if isinstance(scenario, str) else scenario
     setting = setting_of(chosen, parameters)
+    found(setting)  # by the program as it is, whatever is planted after
     with _crypto(crypto), planted(bug):
         world = consortium(
             seed, setting, conditions=chosen.conditions, watch=Invariants(), keep_trace=trace

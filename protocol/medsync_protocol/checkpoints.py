@@ -28,6 +28,7 @@ from medsync_protocol.stark import public_key
 from medsync_protocol.statement import Vote, cast_vote, merge_votes, quorum, verify_vote
 
 MAX_CANDIDATES: Final = 2  # evaluated per proposer and k: more would let one voter keep the others hashing
+RENEW_MS: Final = 15_000  # and one more after each of these without a checkpoint: else bad luck would be for ever
 MAX_SPOILT: Final = 32  # more per proposer and k, if a fork that was found later lies below all but two of them
 MAX_STRAY_VOTES: Final = 1_000  # votes for candidates that are not built here yet: four rounds of a full list
 MAX_EARLY: Final = 64  # candidates for a k that is not next here yet: the others' readers saw the last one first
@@ -68,6 +69,7 @@ class Checkpoints:
         self._pending: list[Candidate] = []
         self._stored: list[Candidate] = []
         self._proposed: dict[MemberId, dict[bytes, Cut]] = {}
+        self._proposing_since = 0  # ms, the first candidate for this k
         self._early: list[tuple[MemberId, Candidate]] = []
         self._stray: dict[Felt, list[tuple[int, Vote]]] = {}
         self._observed: dict[int, tuple[int, bool]] = {}
@@ -169,16 +171,22 @@ class Checkpoints:
             )
         cut = acceptance.cut(acceptance.closed())
         name = blake2b(repr(cut.heads).encode())
-        if not acceptance.is_closed(cut) or not self._counted(self._replica.member, name, cut):
+        if not acceptance.is_closed(cut) or not self._counted(now, self._replica.member, name, cut):
             return []
         plan = acceptance.plan(cut, max(now // 1000 - BEHIND_S, head.statement.not_before))
         return [Evaluate(self._replica.context, plan)]
 
-    def _counted(self, proposer: MemberId, name: bytes, cut: Cut) -> bool:
-        """Count a candidate that is new, if its proposer has one left. What a fork spoilt costs the proposer none."""
+    def _counted(self, now: int, proposer: MemberId, name: bytes, cut: Cut, spare: int = 0) -> bool:
+        """Count a candidate that is new, if its proposer has one left. What a fork spoilt costs the proposer none.
+
+        Others judge with one to `spare`: their clocks began with another candidate.
+        """
+        if not self._proposed:
+            self._proposing_since = now
         seen = self._proposed.setdefault(proposer, {})
         sound = sum(not self.acceptance.is_forked(known) for known in seen.values())
-        if name in seen or sound >= MAX_CANDIDATES or len(seen) >= MAX_SPOILT:
+        left = MAX_CANDIDATES + spare + max(now - self._proposing_since, 0) // RENEW_MS - sound
+        if name in seen or left <= 0 or len(seen) >= MAX_SPOILT:
             return False
         seen[name] = cut
         return True
@@ -204,7 +212,7 @@ class Checkpoints:
         if proposer is not None:
             if all(proposer != member for member, _ in self.acceptance.head.next_signers):
                 return []
-            if not self._counted(proposer, blake2b(candidate.encode()), candidate.cut):
+            if not self._counted(now, proposer, blake2b(candidate.encode()), candidate.cut, spare=1):
                 return []
         if candidate not in self._pending:
             self._pending.append(candidate)

@@ -19,3 +19,7 @@ def test_a_senior_admin_learns_that_its_removal_by_a_junior_is_final() -> None:
 def test_forks_stop_neither_checkpoints_nor_decisions(seed: int) -> None:
     """Candidates that a fork spoilt count against nobody; what a branch adds is no reason to wait for it."""
     assert not run("equivocating-author", seed=seed, crypto="memoised").violations
+
+
+def test_checkpoints_go_on_after_every_proposer_had_bad_luck_twice() -> None:
+    assert not run("rotten-disks", seed=6, crypto="memoised").violations

@@ -1,7 +1,50 @@
-"""Planted bugs, see planting.py."""
+"""Planted bugs of consent: what binds, what counts, what is fresh."""
 
 from __future__ import annotations
 
-from medsync_sim.bugs.planting import PlantedBug
+from typing import Any, Final
 
-PLANTED: tuple[PlantedBug, ...] = ()
+from medsync_protocol import authority, decision
+from medsync_protocol.heartbeat import Heartbeat
+from medsync_sim.bugs.planting import Patch, PlantedBug
+
+
+def _revocation_loses() -> list[Patch]:
+    strike = authority._strike
+
+    def weak(source: Any, signer: Any, target: Any, *rest: Any) -> None:
+        if target.id[0] % 2:
+            strike(source, signer, target, *rest)
+
+    return [(authority, "_strike", weak)]
+
+
+def _all_before_ignored() -> list[Patch]:
+    return [(authority, "_targets", lambda revocation, directives: set(revocation.targets))]
+
+
+def _always_fresh() -> list[Patch]:
+    return [(decision, "is_fresh", lambda *args, **more: True)]
+
+
+def _uncovered() -> list[Patch]:
+    return [(Heartbeat, "covered_by", lambda self, held: True)]
+
+
+def _own_recipient() -> list[Patch]:
+    return [(authority, "only_recipient", lambda directive: None)]
+
+
+def _anybody_grants() -> list[Patch]:
+    everybody = frozenset(authority.Source) - {authority.Source.NOBODY}
+    return [(authority, "WHO_MAY", {**authority.WHO_MAY, authority.Act.GRANT: everybody})]
+
+
+PLANTED: Final = (
+    PlantedBug(name="revocation-loses", about="Half of the revocations take nothing back.", scenario="stale-revocation", patches=_revocation_loses),
+    PlantedBug(name="all-before-ignored", about="`all_before` takes nothing back that it doesn't name.", scenario="withheld-grant", patches=_all_before_ignored),
+    PlantedBug(name="always-fresh", about="Freshness is not asked.", scenario="stale-revocation", patches=_always_fresh),
+    PlantedBug(name="heartbeat-uncovered", about="A heartbeat counts though what it covers is not held.", scenario="stale-revocation", patches=_uncovered),
+    PlantedBug(name="own-recipient", about="A custodian may attest a grant of which it is the only recipient.", scenario="self-granting-lab", patches=_own_recipient),
+    PlantedBug(name="anybody-grants", about="Any member's attestation permits.", scenario="self-granting-lab", patches=_anybody_grants),
+)  # fmt: skip

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from medsync_protocol import effects, engine, journal, replica
-from medsync_protocol.chains import Chains
+from medsync_protocol import effects, journal, replica
 from medsync_protocol.codec import unpack
-from medsync_protocol.effects import Persist
 from medsync_protocol.errors import Malformed
-from medsync_protocol.journal import Restart
+from medsync_protocol.ids import NETWORK_CONTEXT
+from medsync_protocol.journal import Restart, ValueRecord
 from medsync_protocol.parking import ParkingLot
+from medsync_protocol.sync import Sync
 from medsync_sim.bugs.planting import Patch, PlantedBug
+from medsync_sim.disk import COMMIT, Disk
 from medsync_sim.node import SimNode
 
 
@@ -28,6 +29,17 @@ def _send_before_commit() -> list[Patch]:
                 self._committed(records)
 
     return [(SimNode, "_commit", commit)]
+
+
+def _one_of_two_records() -> list[Patch]:
+    """A commit is not atomic: power loss may leave its first records."""
+
+    def half(self: Disk, records: list[Any], durable: bool) -> None:
+        for record in records:
+            self._log += journal.frame(record)
+            self._log += journal.frame(ValueRecord(COMMIT, NETWORK_CONTEXT, b"", b""))
+
+    return [(Disk, "commit", half)]
 
 
 def _no_crc() -> list[Patch]:
@@ -52,32 +64,11 @@ def _seq_reuse() -> list[Patch]:
     return [(journal, "may_continue", lambda held, now: Restart.CONTINUE)]
 
 
-def _duplicate_twice() -> list[Patch]:
-    receive = replica.Replica.receive
-
-    def twice(self: Any, now: int, wire: bytes, *, own: bool = False) -> Any:
-        application = self.application
-        before = None if application is None else application.fold
-        folded = receive(self, now, wire, own=own)
-        if not folded and before is not None:
-            self._clock += 1
-            for entries in list(self._folded.values())[-1:]:
-                for entry in entries:
-                    application._changed(entry.subject) if entry.subject else None
-                    self._folded.setdefault((entry.chain, entry.seq + 1_000_000), []).append(entry)
-                    self.labels.setdefault((entry.chain, entry.seq + 1), self.labels.get((entry.chain, entry.seq), ()))
-        return folded
-
-    return [(replica.Replica, "receive", twice)]
-
-
 def _parked_dropped() -> list[Patch]:
     return [(ParkingLot, "release", lambda self, until: self._waiting.pop(until, []) and [])]
 
 
 def _no_anti_entropy() -> list[Patch]:
-    from medsync_protocol.sync import Sync
-
     return [
         (Sync, "round", lambda self, now, choose: []),
         (Sync, "on_vector", _served_once(Sync.on_vector)),
@@ -101,15 +92,6 @@ def _rereads_lost() -> list[Patch]:
     return [(replica.Replica, "restored", forgetful)]
 
 
-def _vector_off_by_one() -> list[Patch]:
-    vector = Chains.vector
-
-    def short(self: Chains) -> dict[Any, int]:
-        return {chain: max(count - (count > 9), 0) for chain, count in vector(self).items()}
-
-    return [(Chains, "vector", short)]
-
-
 def _not_persisted() -> list[Patch]:
     take = effects.Outbox.take
 
@@ -122,11 +104,11 @@ def _not_persisted() -> list[Patch]:
 
 PLANTED: Final = (
     PlantedBug(name="send-before-commit", about="What leaves a node leaves before it is committed.", scenario="faults", patches=_send_before_commit),
-    PlantedBug(name="no-crc", about="Recovery takes records without looking at their CRC.", scenario="rot", patches=_no_crc),
-    PlantedBug(name="seq-reuse", about="A restored or shortened journal goes on with its chain.", scenario="faults", patches=_seq_reuse),
+    PlantedBug(name="never-synced", about="A durable commit is not synced, and no boot is noticed.", scenario="rotten-disks", patches=_one_of_two_records),
+    PlantedBug(name="no-crc", about="Recovery takes records without looking at their CRC.", scenario="rotten-disks", patches=_no_crc),
+    PlantedBug(name="seq-reuse", about="A restored or shortened journal goes on with its chain.", scenario="rotten-disks", patches=_seq_reuse),
     PlantedBug(name="parked-dropped", about="Operations that waited for an earlier one are dropped when it comes.", scenario="faults", patches=_parked_dropped),
     PlantedBug(name="no-anti-entropy", about="A vector is answered once per link, and nobody asks again.", scenario="faults", patches=_no_anti_entropy),
     PlantedBug(name="rereads-lost", about="Recovery forgets what waited for a subject's key (this was a real one).", scenario="faults", patches=_rereads_lost),
     PlantedBug(name="checkpoint-not-kept", about="Accepted checkpoints are not written to the journal.", scenario="faults", patches=_not_persisted),
 )  # fmt: skip
-__all__ = ["PLANTED", "Persist", "engine"]

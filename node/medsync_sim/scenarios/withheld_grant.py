@@ -116,7 +116,7 @@ def show(world: World, lab: str) -> None:
     signed: list[Signed] = world.stash.get("signed", [])
     keys = node.replica(world.the_context).application.subject_keys()
     subject = world.stash.get("patient")
-    if signed and subject in keys:
+    if signed and subject is not None and subject in keys:
         submit(world, node, [directive_draft(one, keys[subject]) for one in signed])
         world.ledger.grants.append((subject, lab))
         world.stash["shown"] = [directive_id(one.document) for one in signed]
