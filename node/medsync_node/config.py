@@ -279,7 +279,7 @@ def in_force(home: Path, environment: Mapping[str, str]) -> list[tuple[str, Any,
         "synchronous": plain.synchronous, "api.socket": "api.sock", "api.token_file": "token",
         "chain.depth": plain.chain.depth, "log.level": plain.log_level, "log.format": plain.log_format,
     }  # fmt: skip
-    found = []
+    found: list[tuple[str, Any, str, str]] = []
     for one in SETTINGS:
         if one.variable in environment:
             found.append((one.name, environment[one.variable], f"${one.variable}", one.about))

@@ -32,10 +32,11 @@ def test_a_package_offers_what_it_says_and_nothing_else(module: str) -> None:
     assert all(getattr(found, name).__doc__ for name in found.__all__)
 
 
-def test_the_commands_are_those_that_the_project_registers() -> None:
+def test_every_command_that_the_project_registers_is_there_and_none_was_lost() -> None:
     project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
-    assert set(project["entry-points"]["medsync.commands"]) == COMMANDS
-    assert registered().keys() >= COMMANDS, "set up again: scripts/setup --test"
+    named = set(project["entry-points"]["medsync.commands"])
+    assert named >= COMMANDS
+    assert registered().keys() >= named, "set up again: scripts/setup --test"
 
 
 @pytest.mark.parametrize("point", sorted(entry_points(group="medsync.commands")), ids=lambda point: point.name)
