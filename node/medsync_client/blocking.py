@@ -18,6 +18,7 @@ from medsync_client import audit as _audit
 from medsync_client import checkpoints as _checkpoints
 from medsync_client import consents as _consents
 from medsync_client import contexts as _contexts
+from medsync_client import erasures as _erasures
 from medsync_client import governance as _governance
 from medsync_client import members as _members
 from medsync_client import status as _status
@@ -119,6 +120,9 @@ class BlockingClient:
     subject = _Blocking(_subjects.subject)
     link_subject = _Blocking(_subjects.link_subject)
     change_keys = _Blocking(_subjects.change_keys)
+    erasure = _Blocking(_erasures.erasure)
+    order_erasure = _Blocking(_erasures.order_erasure)
+    hold_subject = _Blocking(_erasures.hold_subject)
     grant = _Blocking(_consents.grant)
     revoke = _Blocking(_consents.revoke)
     consents = _Blocking(_consents.consents)

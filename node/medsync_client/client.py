@@ -19,6 +19,7 @@ from medsync_client import audit as _audit
 from medsync_client import checkpoints as _checkpoints
 from medsync_client import consents as _consents
 from medsync_client import contexts as _contexts
+from medsync_client import erasures as _erasures
 from medsync_client import governance as _governance
 from medsync_client import members as _members
 from medsync_client import status as _status
@@ -130,6 +131,9 @@ class Client:
     subject = _Awaited(_subjects.subject)
     link_subject = _Awaited(_subjects.link_subject)
     change_keys = _Awaited(_subjects.change_keys)
+    erasure = _Awaited(_erasures.erasure)
+    order_erasure = _Awaited(_erasures.order_erasure)
+    hold_subject = _Awaited(_erasures.hold_subject)
     grant = _Awaited(_consents.grant)
     revoke = _Awaited(_consents.revoke)
     consents = _Awaited(_consents.consents)

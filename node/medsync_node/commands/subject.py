@@ -12,6 +12,7 @@ from medsync_node.commands.options import ContextName, Home, Json, Replicated, e
 from medsync_node.commands.output import show, table
 
 if TYPE_CHECKING:
+    from medsync_client.erasures import Erasure
     from medsync_client.subjects import Subject
 
 app = typer.Typer(no_args_is_help=True, help="Enrol, show and link subjects; make patients' keys.")
@@ -140,6 +141,77 @@ def new_key(
     made = patient_key.create(file)
     public = made.public.hex()
     show({"file": str(file), "public_key": public}, [f"public key {public}", f"in {file}"], as_json=as_json)
+
+
+@app.command(epilog=examples("subject erase trial 51cf… --key anna.key", "subject erase trial 51cf…"))
+def erase(
+    context: ContextName,
+    subject: SubjectName,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Sign by this patient's key, here; else as a custodian.")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Order a subject's erasure: one key of its record suffices, or two custodians. It hides at once."""
+    from medsync_client.erasures import OrderSigned
+
+    with node(home) as client:
+        body = OrderSigned()
+        if key is not None:
+            body = OrderSigned.model_validate(_signed_order(client.subject(context, subject), key))
+        found = client.order_erasure(context, subject, body)
+    show(found, _erasure_lines(found), as_json=as_json)
+
+
+def _signed_order(one: Subject, key: Path) -> dict[str, str]:
+    import os
+    import time
+
+    from medsync_node import patient_key
+    from medsync_protocol.erasure import EraseOrder, sign_order
+    from medsync_protocol.ids import ContextId, Instant, NetworkId, SubjectRef
+
+    held = patient_key.read(key)
+    order = EraseOrder(
+        network=NetworkId(bytes.fromhex(one.network)), context=ContextId(bytes.fromhex(one.context)),
+        subject=SubjectRef(bytes.fromhex(one.subject)), signer=held.public,
+        signed_at=Instant(time.time_ns() // 1_000_000), salt=os.urandom(16),
+    )  # fmt: skip
+    signed = sign_order(order, held.seed)
+    return {"document": signed.document.hex(), "signature": signed.signature.hex()}
+
+
+@app.command(epilog=examples("subject erasure trial 51cf… --json"))
+def erasure(context: ContextName, subject: SubjectName, home: Home = None, as_json: Json = False) -> None:
+    """Show how far a subject's erasure is, and what holds it up."""
+    with node(home) as client:
+        found = client.erasure(context, subject)
+    show(found, _erasure_lines(found), as_json=as_json)
+
+
+@app.command(epilog=examples("subject hold trial 51cf… --reason 'case 12/3'", "subject hold trial 51cf… --release 3fa4…"))
+def hold(
+    context: ContextName,
+    subject: SubjectName,
+    reason: Annotated[str, typer.Option(help="A file number; every member reads it.")] = "",
+    release: Annotated[str | None, typer.Option(metavar="HOLD", help="End this hold of this member's.")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Hold a record back from erasure, as a custodian, until this member releases it."""
+    from medsync_client.erasures import HoldSet
+
+    with node(home) as client:
+        found = client.hold_subject(context, subject, HoldSet(reason=reason, releases=release))
+    show(found, _erasure_lines(found), as_json=as_json)
+
+
+def _erasure_lines(found: Erasure) -> Iterator[str]:
+    yield f"ordered {'yes' if found.ordered else 'no'}, destroyed here {'yes' if found.destroyed else 'no'}"
+    yield f"{found.attested} of {found.members} members attested it"
+    for one in found.holds:
+        yield f"held by {one.custodian}: {one.reason or '-'} ({one.id})"
 
 
 @key_app.command("change", epilog=examples("subject key change trial 51cf… --key new.key --drop 03fe…"))
