@@ -1,8 +1,12 @@
 pub mod account;
 pub mod anchor;
+pub mod claim;
 pub mod consent;
 pub mod deployer;
 pub mod log;
+pub mod odd_token;
+pub mod pay_tree;
+pub mod reward_pool;
 pub mod sample_verifier;
 pub mod statement;
 pub mod token;

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starknet_py.common import create_sierra_compiled_contract
 from starknet_py.hash.selector import get_selector_from_name
 from starknet_py.hash.sierra_class_hash import compute_sierra_class_hash
 
-from medsync_protocol import anchor_abi
+from medsync_protocol import anchor_abi, reward_pool_abi
 from tests.contracts.compiler import CACHE, ROOT, compiler
 
 COMPILED = ROOT / "contracts" / "compiled"
 SHIPPED = {
-    "medsync_bridge": ["anchor"],
+    "medsync_bridge": ["anchor", "reward_pool"],
     "medsync_chain": ["account", "deployer", "token"],
 }
 
@@ -46,18 +47,21 @@ def test_class_hashes_are_those_of_the_classes(name: str) -> None:
     assert int(hashes["class_hash"], 16) == compute_sierra_class_hash(create_sierra_compiled_contract(sierra))
 
 
-def test_the_released_class_is_the_compiled_anchor() -> None:
-    hashes = json.loads((COMPILED / "anchor.hashes.json").read_text())
-    assert int(hashes["class_hash"], 16) == anchor_abi.CLASS_HASH
+@pytest.mark.parametrize(("name", "abi"), [("anchor", anchor_abi), ("reward_pool", reward_pool_abi)])
+def test_the_released_class_is_the_compiled_one(name: str, abi: Any) -> None:
+    hashes = json.loads((COMPILED / f"{name}.hashes.json").read_text())
+    assert int(hashes["class_hash"], 16) == abi.CLASS_HASH
 
 
-def test_selectors_are_those_of_the_names() -> None:
-    for name, selector in {**anchor_abi.ENTRY_POINTS, **anchor_abi.EVENTS}.items():
+@pytest.mark.parametrize("abi", [anchor_abi, reward_pool_abi])
+def test_selectors_are_those_of_the_names(abi: Any) -> None:
+    for name, selector in {**abi.ENTRY_POINTS, **abi.EVENTS}.items():
         assert selector == get_selector_from_name(name)
 
 
-def test_the_anchor_cannot_be_upgraded_and_sends_nothing() -> None:
-    program = json.loads((COMPILED / "anchor.sierra.json").read_text())["sierra_program"]
+@pytest.mark.parametrize("name", ["anchor", "reward_pool"])
+def test_contracts_cannot_be_upgraded(name: str) -> None:
+    program = json.loads((COMPILED / f"{name}.sierra.json").read_text())["sierra_program"]
     words = {int(word, 16) for word in program}
     found = {name for name in SYSTEM_CALLS if int.from_bytes(name.encode(), "big") in words}
     assert found == {
