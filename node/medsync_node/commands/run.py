@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -96,7 +96,7 @@ def _run(
                 stop.set()
 
     async def until_eof(stop: trio.Event) -> None:
-        read = partial(_read_to_end, sys.stdin.buffer)
+        read = partial(_read_to_end, sys.stdin.fileno())
         await trio.to_thread.run_sync(read, abandon_on_cancel=True)  # type: ignore[call-arg]  # libp2p brings old stubs
         log.info("told to stop", by="end of stdin")
         stop.set()
@@ -123,8 +123,9 @@ def _run(
         raise the_cause(group) from group
 
 
-def _read_to_end(stream: BinaryIO) -> None:
-    while stream.read(4096):
+def _read_to_end(descriptor: int) -> None:
+    """Not through the buffered stream: its lock, held by a thread that still waits, aborts the interpreter's end."""
+    while os.read(descriptor, 4096):
         pass
 
 
