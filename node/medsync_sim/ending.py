@@ -9,18 +9,20 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from medsync_protocol.ids import ContextId, device_of
-from medsync_protocol.kinds import Plane, Verdict
+from medsync_protocol.kinds import Plane, Role, Verdict
 from medsync_protocol.statement import quorum
 from medsync_sim.authority import Past
 from medsync_sim.invariants import view
 from medsync_sim.ledger import Finding
-from medsync_sim.moves import mend
+from medsync_sim.moves import MOVES, mend
 from medsync_sim.node import SimNode
 from medsync_sim.world import World
 
 CONVERGE_MS: Final = 60_000  # L1's bound: twenty anti-entropy rounds of 3 s, reconnects included
 SETTLE_MS: Final = 90_000  # L2's: some checkpoints of every interval used here, and their depth
 LEARN_MS: Final = 60_000  # L5's: a removed member knocks after 15 s without links
+
+ROTATE_MS: Final = 10_000  # for a new key to reach everybody
 
 
 def finish(world: World, *, settles: bool = True) -> None:
@@ -38,6 +40,7 @@ def finish(world: World, *, settles: bool = True) -> None:
     world.find(_forked(world))
     world.find(_removed_learn(world))
     world.find(_reads_nothing(world))
+    world.find(_may_write(world))
     world.find(_restarts(world))
 
 
@@ -183,6 +186,21 @@ def _reads_nothing(world: World) -> Iterator[Finding]:
                 continue
             if any(removed.op_id == head or removed.op_id in past.of(head) for head in slot.heads):
                 yield world.broke("K1", f"the removed {node.name if node else '?'} can read {author.name}'s {seq}")
+
+
+def _may_write(world: World) -> Iterator[Finding]:
+    """L2 begins with writing: where no key is usable (§4), one rotation by an admin must be enough for everybody."""
+    for node in world.members():
+        state = node.replica(world.the_context).membership
+        if state.usable_key() is None and node.member in state.admins():
+            world.facts["rotations owed"] = 1
+            MOVES["rotate"](world, node.name)
+            world.run(ROTATE_MS)
+    for node in world.members():
+        replica = node.replica(world.the_context)
+        key_id = replica.membership.usable_key()
+        if replica.role >= Role.MEMBER and (key_id is None or key_id not in replica.ring):
+            yield world.broke("L2", f"{node.name} has no key to write under")
 
 
 def _restarts(world: World) -> Iterator[Finding]:

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from medsync_protocol import effects as fx
+from medsync_protocol.actions import Remove
 from medsync_protocol.ids import ContextId
 from medsync_protocol.journal import OpRecord
 from medsync_protocol.kinds import Plane
 from medsync_protocol.operation import decode_body, decode_header, encode_header, op_id_of, prune
 from medsync_protocol.parking import MAX_PARKED
+from medsync_protocol.reading import read_action
 from medsync_sim.authority import boxed_to, usurped
 from medsync_sim.decisions import stored
 from medsync_sim.ledger import Finding, Settled
@@ -45,6 +47,10 @@ class Invariants:
                 yield world.broke("S8", f"{node.name} took a body that encodes otherwise")
         if record.own and record.plane == Plane.DATA and not record.replaces:
             yield from self._key_of(world, node, record)
+        elif record.own and record.plane != Plane.DATA:
+            action = read_action(decode_header(record.header), decode_body(record.body), record.context)
+            if isinstance(action, Remove) and any(member == action.member for member, _ in action.rotation.wraps):
+                yield world.broke("K1", f"{node.name} boxes the new key to whom it removes")
 
     @staticmethod
     def _key_of(world: World, node: SimNode, record: OpRecord) -> Iterator[Finding]:

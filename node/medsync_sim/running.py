@@ -19,7 +19,7 @@ from medsync_sim.moves import MOVES
 from medsync_sim.scenario import Scenario
 from medsync_sim.scenarios import named
 from medsync_sim.steps import Step, play
-from medsync_sim.timeline import stream
+from medsync_sim.timeline import Storm, stream
 from medsync_sim.world import World
 
 REAL: Final = "real"
@@ -78,6 +78,8 @@ def _live(world: World, scenario: Scenario) -> None:
         world.run(scenario.ms)
         finish(world, settles=scenario.settles)
         world.find(scenario.judge(world))
+    except Storm as storm:
+        world.find([world.broke("L6", f"nodes keep each other busy for nothing: {storm}")])
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{last.filename.rsplit('/', 1)[-1]}:{last.name}"

@@ -10,6 +10,7 @@ from typing import Final
 
 Event = Callable[[], None]
 
+MAX_EVENTS: Final = 150_000  # of one run: some twenty times what one takes; beyond it nodes keep each other busy for nothing
 START: Final = 1_800_000_000_000  # ms since 1970: any run begins here
 
 
@@ -19,6 +20,10 @@ def stream(seed: int | str, *names: str) -> Random:
     Seeded by text, which Python hashes with SHA-512: the same on every machine and PYTHONHASHSEED.
     """
     return Random("/".join((str(seed), *names)))
+
+
+class Storm(Exception):
+    """Events cause events without end."""
 
 
 class Timeline:
@@ -44,5 +49,7 @@ class Timeline:
         while events and events[0][0] <= end:
             self.now, _, event = heapq.heappop(events)
             self.handled += 1
+            if self.handled > MAX_EVENTS:
+                raise Storm(f"{MAX_EVENTS} events")
             event()
         self.now = max(self.now, end)

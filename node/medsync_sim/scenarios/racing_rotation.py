@@ -33,6 +33,11 @@ class RacingRotation(Scenario):
             Step(at + rng.randint(-300, 5_000), "race", ("south", rng.randint(0, 3), *rng.sample(honest, rng.randint(1, 4))))
             for _ in range(4)
         ]
+        if rng.random() < 0.6:  # the removal is unheard until a rotation beside it is settled
+            rotations += [
+                Step(at - 900, "cut", ("north",)), Step(at - 300, "race", ("south", 0, "west", "east", "lab")),
+                Step(at + 11_000, "heal"),
+            ]  # fmt: skip
         return sorted([
             *work(rng, honest, self.ms, self.operations), *faults(rng, honest, self.ms, 3), *rotations,
             Step(at - 1_000, "turn_hostile", ("south",)), Step(at, "remove", ("north", "south")),
