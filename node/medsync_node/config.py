@@ -41,6 +41,7 @@ class ApiConfig:
     listen: tuple[str, int] | None = None
     certificate: Path | None = None
     private_key: Path | None = None
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +128,12 @@ def _url(value: Any) -> str:
     return _text(value)
 
 
+def _truth(value: Any) -> bool:
+    if value not in (True, False, "true", "false"):
+        raise ValueError("expected true or false")
+    return value in (True, "true")
+
+
 def _depth(value: Any) -> int:
     if isinstance(value, bool) or not str(value).isdecimal() or not 0 <= int(value) <= 100_000:
         raise ValueError("expected a number of blocks, 0 to 100000")
@@ -158,6 +165,7 @@ SETTINGS: Final = (
     Setting("api.token_file", _optional(_text), '"token"', "the bearer token that TCP wants; made when missing"),
     Setting("api.certificate", _optional(_text), '"tls.pem"', "TLS: without it only loopback is listened on"),
     Setting("api.private_key", _optional(_text), '"tls.key"', "TLS: the certificate's key"),
+    Setting("api.read_only", _truth, "true", "refuse what would change the record; the node goes on replicating"),
     Setting("chain.rpc", _optional(_url), '"http://127.0.0.1:5050"', "a Starknet JSON-RPC that this node trusts for finality"),
     Setting("chain.depth", _depth, "10", "blocks above a checkpoint until it counts as settled without L1"),
     Setting("log.level", _one_of(LEVELS), '"info"', "debug, info, warning or error; never patient data"),
@@ -199,7 +207,7 @@ def _assemble(home: Path, given: Mapping[str, Any]) -> Config:
     assert socket is not None and token_file is not None, "both have defaults"
     api = ApiConfig(
         socket=socket, token_file=token_file, listen=given.get("api.listen"),
-        certificate=path("api.certificate", None), private_key=path("api.private_key", None),
+        certificate=path("api.certificate", None), private_key=path("api.private_key", None), read_only=given.get("api.read_only", False),
     )  # fmt: skip
     _check_api(api)
     defaults = Config(api=api)
@@ -277,7 +285,7 @@ def in_force(home: Path, environment: Mapping[str, str]) -> list[tuple[str, Any,
     defaults = {
         "listen": list(plain.listen), "announce": [], "passphrase_from": plain.passphrase_from,
         "synchronous": plain.synchronous, "api.socket": "api.sock", "api.token_file": "token",
-        "chain.depth": plain.chain.depth, "log.level": plain.log_level, "log.format": plain.log_format,
+        "api.read_only": False, "chain.depth": plain.chain.depth, "log.level": plain.log_level, "log.format": plain.log_format,
     }  # fmt: skip
     found: list[tuple[str, Any, str, str]] = []
     for one in SETTINGS:

@@ -15,6 +15,7 @@ import trio
 
 from medsync_client.address import Address
 from medsync_node import key_file
+from medsync_node.token_book import TokenBook
 from medsync_node.tokens import ensure_token
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ async def open_daemon(home: Home, config: Config, passphrase: str) -> AsyncItera
         token = None if config.api.listen is None else ensure_token(config.api.token_file)
         node = await stack.enter_async_context(open_node(home, identity, config))
         app = make_app(node, stopping=stopping, announce=config.announce)
-        api = await stack.enter_async_context(serving(app, config.api, token=token, stopping=stopping))
+        api = await stack.enter_async_context(serving(app, config.api, token=token, stopping=stopping, book=TokenBook(home.tokens_file)))
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(_tell_operator, node)
         yield Daemon(node=node, api=api, token=token)

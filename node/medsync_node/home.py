@@ -51,6 +51,11 @@ class Home:
         return self.path / "lock"
 
     @property
+    def tokens_file(self) -> Path:
+        """Hashes of the issued tokens, with scopes and ends."""
+        return self.path / "tokens.json"
+
+    @property
     def api_socket(self) -> Path:
         """Default place of the API's unix socket."""
         return self.path / "api.sock"

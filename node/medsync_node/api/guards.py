@@ -1,7 +1,10 @@
-"""What stands before the routes: how large a body may be, and the bearer token that TCP wants."""
+"""What stands before the routes: how large a body may be, the token that TCP wants and its scopes and rate, read-only mode."""
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -9,7 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from medsync_client.wire import Problem
 from medsync_node.api.problems import answer
+from medsync_node.api.scopes import route_of
+from medsync_node.token_book import TokenBook
 from medsync_node.tokens import matches
+from medsync_protocol.errors import OperatorError
 
 MAX_BODY: Final = (
     256 * 1024
@@ -21,6 +27,11 @@ WITHOUT_TOKEN: Final = frozenset({"/healthz", "/readyz"})
 """Paths that say nothing but whether the node serves; monitors have no token."""
 PAGES: Final = ("/docs", "/openapi.json")
 """The API's own description: the same on every node."""
+
+
+def wall_ms() -> int:
+    """Milliseconds since 1970 UTC: tokens end by the wall clock."""
+    return time.time_ns() // 1_000_000
 
 
 class LimitBody:
@@ -79,24 +90,87 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes | None:
 
 
 class RequireToken:
-    """Lets a request through that carries the token; the unix socket's app has no such guard."""
+    """Lets a request through that carries a token for it; the unix socket's app has no such guard.
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._token = app, token
+    The node's own token may do everything, at any rate. Issued ones: what their scopes allow, at theirs.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, book: TokenBook | None = None, now: Callable[[], int] = wall_ms) -> None:
+        self._app, self._token, self._book, self._now = app, token, book, now
+        self._buckets: dict[str, Bucket] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] == "http" and not self._may(scope):
-            problem = Problem(
-                code="unauthorised", message="this needs the node's bearer token",
-                advice="send `Authorization: Bearer …` with what the home's token file holds",
-            )  # fmt: skip
-            await answer(401, problem, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
 
-    def _may(self, scope: Scope) -> bool:
+    def _refusal(self, scope: Scope) -> ASGIApp | None:
         path: str = scope["path"]
         if path in WITHOUT_TOKEN or path.startswith(PAGES):
-            return True
-        return matches(dict(scope["headers"]).get(b"authorization"), self._token)
+            return None
+        header = dict(scope["headers"]).get(b"authorization")
+        if matches(header, self._token):
+            return None
+        kind, _, given = (header or b"").partition(b" ")
+        try:
+            issued = None if self._book is None or kind.lower() != b"bearer" else self._book.find(given.strip(), self._now())
+        except OperatorError as error:
+            return answer(503, Problem(code="tokens_unreadable", message=str(error), advice=error.advice))
+        if issued is None:
+            problem = Problem(
+                code="unauthorised", message="this needs a bearer token that is in force",
+                advice="send `Authorization: Bearer …` with what `medsync token create` printed",
+            )  # fmt: skip
+            return answer(401, problem, {"WWW-Authenticate": "Bearer"})
+        wait = self._buckets.setdefault(issued.id, Bucket(issued.rate)).take(trio.current_time())
+        if wait > 0:
+            problem = Problem(
+                code="too_many_requests", message=f"this token may make {issued.rate} requests a second",
+                advice="slow down, send batches, or ask for a token with a higher rate",
+            )  # fmt: skip
+            return answer(429, problem, {"Retry-After": str(math.ceil(wait))})
+        route = route_of(scope["method"], path)
+        if route is None or route.scope not in issued.scopes:
+            needed = "no scope" if route is None else f"the scope {route.scope}"
+            problem = Problem(
+                code="scope_missing", message=f"this token's scopes don't include this: {needed} allows it",
+                advice="`medsync token create` at the node makes one that has it",
+            )  # fmt: skip
+            return answer(403, problem)
+        return None
+
+
+class Bucket:
+    """Requests that one token has left: `rate` a second, as many at once."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate, self._left, self._at = rate, float(rate), -math.inf
+
+    def take(self, now: float) -> float:
+        """Use one; else the seconds until there is one again. `now` in seconds of a clock that never goes back."""
+        self._left = min(float(self._rate), self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left >= 1:
+            self._left -= 1
+            return 0.0
+        return (1 - self._left) / self._rate
+
+
+class ReadOnly:
+    """Refuses what would change the record; reading the access log is allowed and, as always, logged."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+            route = route_of(scope["method"], scope["path"])
+            if route is None or route.writes:
+                problem = Problem(
+                    code="read_only", message="this node's API is read-only",
+                    advice="`medsync config set api.read_only false`, then start the node again",
+                )  # fmt: skip
+                await answer(403, problem)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)

@@ -23,8 +23,9 @@ from hypercorn.trio import serve
 from hypercorn.trio.tcp_server import TCPServer
 from starlette.types import ASGIApp
 
-from medsync_node.api.guards import RequireToken
+from medsync_node.api.guards import ReadOnly, RequireToken
 from medsync_node.config import ApiConfig
+from medsync_node.token_book import TokenBook
 from medsync_protocol.errors import OperatorError
 
 log = structlog.get_logger()
@@ -69,12 +70,13 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, config: ApiConfig, *, token: str | None, stopping: trio.Event
+    app: ASGIApp, config: ApiConfig, *, token: str | None, stopping: trio.Event, book: TokenBook | None = None
 ) -> AsyncIterator[Served]:
     """Serve until the block ends; then `stopping` is set, and requests under way have GRACE_SECONDS.
 
-    `token` belongs with `config.listen`. Raises CannotServe before anything runs.
+    `token` belongs with `config.listen`; `book` holds the issued ones. Raises CannotServe before anything runs.
     """
+    app = ReadOnly(app) if config.read_only else app
     local = _unix_socket(config.socket)
     try:
         remote = None if config.listen is None else _tcp_socket(*config.listen)
@@ -87,7 +89,7 @@ async def serving(
     servers = [(app, _server(local, None))]
     if remote is not None:
         assert token is not None, "TCP is not served without a token"
-        servers.append((RequireToken(app, token), _server(remote, config if tls else None)))
+        servers.append((RequireToken(app, token, book), _server(remote, config if tls else None)))
     try:
         async with trio.open_nursery() as nursery:
             for served, settings in servers:

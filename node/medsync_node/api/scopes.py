@@ -1,0 +1,89 @@
+"""What a token may do: one table of scopes, one of routes. The guard, `medsync token`, the README and the tests share both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+SCOPES: Final[Mapping[str, str]] = {
+    "status": "read status, members, contexts, voters, proposals, checkpoints, anchors",
+    "metrics": "scrape /metrics",
+    "events": "follow what happens, live",
+    "consent:read": "look up subjects, consents and erasures; verify a consent",
+    "consent:write": "enrol subjects, record grants, revocations, links, keys, erasures and holds",
+    "access:request": "ask for decisions and record accesses",
+    "access:read": "read the access log; each reading is logged",
+    "audit": "export a context, prove what it holds, check this node's copy",
+    "anchor": "what the bridge does: checkpoints, openings, registering the anchor",
+    "govern": "networks, invitations, members, roles, contexts, keys, voters, policies, votes",
+}
+
+_CONTEXT: Final = "/v1/contexts/{context}"
+_SUBJECT: Final = _CONTEXT + "/subjects/{named}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`scope` needed for it; `writes`: refused in read-only mode."""
+
+    method: str
+    path: str
+    scope: str
+    writes: bool = True
+
+
+def _read(path: str, scope: str, method: str = "GET") -> Route:
+    return Route(method, path, scope, writes=False)
+
+
+ROUTES: Final = (
+    *(_read(path, "status") for path in (
+        "/v1/status", "/v1/network", "/v1/members", "/v1/contexts", _CONTEXT, _CONTEXT + "/members", _CONTEXT + "/voters",
+        _CONTEXT + "/governance", _CONTEXT + "/checkpoints", _CONTEXT + "/checkpoints/{k}", _CONTEXT + "/chain",
+    )),
+    _read("/metrics", "metrics"),
+    _read("/v1/events", "events"),
+    _read(_SUBJECT, "consent:read"),
+    _read(_SUBJECT + "/erasure", "consent:read"),
+    _read(_CONTEXT + "/consents", "consent:read"),
+    _read(_CONTEXT + "/consents/{named}", "consent:read"),
+    _read(_CONTEXT + "/consents/{named}:verify", "consent:read", "POST"),
+    *(Route("POST", path, "consent:write") for path in (
+        _CONTEXT + "/subjects", _SUBJECT + "/links", _SUBJECT + "/keys", _SUBJECT + "/erasure", _SUBJECT + "/holds",
+        _CONTEXT + "/consents", _CONTEXT + "/consents:revoke",
+    )),
+    Route("POST", _CONTEXT + "/access", "access:request"),
+    Route("POST", _CONTEXT + "/access:batch", "access:request"),
+    _read(_CONTEXT + "/access", "access:read"),
+    _read(_CONTEXT + "/audit", "audit"),
+    _read(_CONTEXT + "/audit:verify", "audit", "POST"),
+    *(_read(_CONTEXT + path, "audit") for path in (
+        "/proofs/checkpoint", "/proofs/consents/{directive}", "/proofs/entries/{operation}",
+    )),
+    Route("POST", _CONTEXT + "/checkpoints", "anchor"),
+    Route("PUT", _CONTEXT + "/chain", "anchor"),
+    Route("POST", _CONTEXT + "/chain/opening", "anchor"),
+    *(Route(method, path, "govern") for method, path in (
+        ("POST", "/v1/network"), ("POST", "/v1/network/invitations"), ("POST", "/v1/network/join"),
+        ("DELETE", "/v1/members/{member}"), ("PUT", "/v1/members/{member}/role"), ("POST", "/v1/contexts"),
+        ("POST", _CONTEXT + "/leave"), ("POST", _CONTEXT + "/rotate"), ("POST", _CONTEXT + "/members"),
+        ("DELETE", _CONTEXT + "/members/{member}"), ("PUT", _CONTEXT + "/members/{member}/role"),
+        ("PUT", _CONTEXT + "/voters"), ("POST", _CONTEXT + "/proposals/{proposal}/votes"),
+        ("PUT", _CONTEXT + "/policy"), ("PUT", _CONTEXT + "/owner"),
+    )),
+)  # fmt: skip
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path)))
+
+
+_PATTERNS: Final = [(route, _pattern(route.path)) for route in ROUTES]
+
+
+def route_of(method: str, path: str) -> Route | None:
+    """The table's line for a request, the most particular one; None: no such route, so that no scope allows it."""
+    found = [route for route, pattern in _PATTERNS if route.method == method and pattern.fullmatch(path)]
+    return max(found, key=lambda route: len(route.path), default=None)
