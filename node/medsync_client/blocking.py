@@ -21,6 +21,7 @@ from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
 from medsync_client import governance as _governance
 from medsync_client import members as _members
+from medsync_client import proofs as _proofs
 from medsync_client import status as _status
 from medsync_client import subjects as _subjects
 from medsync_client.address import Address
@@ -137,4 +138,7 @@ class BlockingClient:
     chain = _Blocking(_checkpoints.chain)
     register_chain = _Blocking(_checkpoints.register_chain)
     opening = _Blocking(_checkpoints.opening)
+    prove_consent = _Blocking(_proofs.prove_consent)
+    prove_entry = _Blocking(_proofs.prove_entry)
+    prove_checkpoint = _Blocking(_proofs.prove_checkpoint)
     verify_audit = _Blocking(_audit.verify_audit)

@@ -22,6 +22,7 @@ from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
 from medsync_client import governance as _governance
 from medsync_client import members as _members
+from medsync_client import proofs as _proofs
 from medsync_client import status as _status
 from medsync_client import subjects as _subjects
 from medsync_client.address import Address
@@ -148,6 +149,9 @@ class Client:
     chain = _Awaited(_checkpoints.chain)
     register_chain = _Awaited(_checkpoints.register_chain)
     opening = _Awaited(_checkpoints.opening)
+    prove_consent = _Awaited(_proofs.prove_consent)
+    prove_entry = _Awaited(_proofs.prove_entry)
+    prove_checkpoint = _Awaited(_proofs.prove_checkpoint)
     verify_audit = _Awaited(_audit.verify_audit)
 
 

@@ -158,6 +158,14 @@ class StoreReader:
             number = self._chains[context, chain] = row[0]
         return number
 
+    def log_nodes(self, context: ContextId) -> bytes:
+        """Nodes of the log of all accepted checkpoints, in storage order: what `log.Log` restores from."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT value FROM named_values WHERE name = 'log' AND context = ? ORDER BY key", (context,)
+            ).fetchall()
+        return b"".join(value for (value,) in rows)
+
     def own_operations(self) -> int:
         """How many operations this home wrote, under any incarnation."""
         with self._lock:

@@ -4,8 +4,10 @@ behind an httpx client, so that readers can be tested without a socket, and lied
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from threading import Lock
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
 from typing import Any
 
 import httpx
@@ -109,6 +111,33 @@ class LocalChain:
     def http(self, lie: Lie | None = None) -> httpx.Client:
         """A client whose every URL is this chain, which may lie."""
         return httpx.Client(transport=self.transport(lie))
+
+    @contextmanager
+    def served(self) -> Iterator[str]:
+        """The URL of this chain behind a real socket, until the block ends."""
+        chain = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = json.dumps(chain.ask(asked["method"], asked["params"])).encode()
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
 
     def transport(self, lie: Lie | None = None) -> httpx.MockTransport:
         """Answers requests in this process."""

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 NOT_THERE: Final = frozenset({
     "unknown_context", "unknown_member", "unknown_subject", "unknown_directive", "unknown_checkpoint",
-    "no_network", "not_registered", "unknown_device", "unknown_hold", "unknown_proposal",
+    "no_network", "not_registered", "unknown_device", "unknown_hold", "unknown_proposal", "unknown_operation",
 })  # fmt: skip
 """Codes of rules that refuse because something isn't held, or not for this caller: both read the same."""
 
