@@ -22,6 +22,7 @@ from medsync_protocol.ports import MAX_GUEST_FRAME
 from medsync_protocol.poseidon import Felt, felt_bytes, felt_of
 from medsync_protocol.replica import Replica
 from medsync_protocol.sealing import wrap_key
+from medsync_protocol.serving import needed_keys
 from medsync_protocol.statement import Vote
 from medsync_protocol.sync import Session
 
@@ -217,7 +218,7 @@ class Inbox:
     def _key_push(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         name, box = want_array(fields, 2)
         key_id = KeyId(want_bytes(name, 32))
-        if key_id not in replica.membership.keys:
+        if key_id not in needed_keys(replica):
             return []
         return replica.take_key(key_id, want_bytes(box, at_most=256))
 

@@ -32,14 +32,17 @@ class Opened:
 
 
 class Opener:
-    """One replica's reading. `wanted`: pruned operations that should be ours to read, with their author."""
+    """One replica's reading. `wanted`: pruned operations that should be ours to read, with their author.
+
+    `without_epoch`: operations that wait for an epoch key.
+    """
 
     def __init__(self, ring: KeyRing, me: MemberId, auditors: tuple[MemberId, ...]) -> None:
         self._ring = ring
         self._me = me
         self._reads_all = me in auditors
         self._unopened: dict[bytes, set[Place]] = {}
-        self._without_epoch: dict[Place, KeyId] = {}
+        self.without_epoch: dict[Place, KeyId] = {}
         self.wanted: dict[Place, MemberId] = {}
         self.gone: set[Place] = set()  # operations whose pruned entries were erased: not to be asked for
 
@@ -99,9 +102,9 @@ class Opener:
         if missing is not None:
             self._unopened.setdefault(missing, set()).add(place)
         if missing is not None and len(missing) == 32:
-            self._without_epoch[place] = KeyId(missing)
-        elif self._without_epoch:
-            self._without_epoch.pop(place, None)
+            self.without_epoch[place] = KeyId(missing)
+        elif self.without_epoch:
+            self.without_epoch.pop(place, None)
 
     def _want(
         self, header: Header, body: Body, index: int, label: Label, author: MemberId, state: MembershipState
@@ -135,7 +138,7 @@ class Opener:
         An entry about a subject that is unknown here can't bear on a known one, and blocks nothing.
         """
         first: dict[ChainId, int] = {}
-        for (chain, seq), key_id in self._without_epoch.items():
+        for (chain, seq), key_id in self.without_epoch.items():
             if key_id in known:
                 first[chain] = min(seq, first.get(chain, seq))
         return first

@@ -34,6 +34,7 @@ from medsync_protocol.parking import TIME, Parked, ParkingLot, obstacle
 from medsync_protocol.policy import Policies
 from medsync_protocol.reading import read_action
 from medsync_protocol.sealing import KeyRing
+from medsync_protocol.serving import needed_keys
 from medsync_protocol.verdicts import Judge
 
 __all__ = ["ApplicationFactory", "News", "Place", "Replica", "Submitted"]
@@ -119,7 +120,7 @@ class Replica:
     def readable(self) -> Vector:
         """Chain → how many of its operations are held, readable and judged: what a decision may rest on."""
         held = self.vector
-        for chain, seq in self.opener.first_unreadable(self.membership.keys).items():
+        for chain, seq in self.opener.first_unreadable(needed_keys(self)).items():
             held[chain] = min(held[chain], seq)
         for chain, first in self.judge.forks.items():
             if chain in held:  # who holds which branch differs; what is final stays

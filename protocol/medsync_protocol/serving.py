@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from medsync_protocol.application import OpenedEntry
 from medsync_protocol.chains import Vector
-from medsync_protocol.ids import MemberId, OpId
+from medsync_protocol.ids import KeyId, MemberId, OpId
 from medsync_protocol.kinds import Audience, Plane
 from medsync_protocol.operation import decode_body, decode_header, join, label_of, prune, split
 
@@ -69,6 +69,15 @@ def put_out_at(replica: Replica, member: MemberId, cuts: Iterable[Vector]) -> in
         if places and all(cut.get(chain, 0) > seq for chain, seq in places):
             return k
     return None
+
+
+def needed_keys(replica: Replica) -> set[KeyId]:
+    """Keys that the membership names, and those of operations that count though what brought their key turned out void."""
+    return {*replica.membership.keys} | {
+        key_id
+        for (chain, seq), key_id in replica.opener.without_epoch.items()
+        if replica.chains.slot(chain, seq).verdict.effective
+    }
 
 
 def is_entitled(replica: Replica, member: MemberId, entry: OpenedEntry) -> bool:

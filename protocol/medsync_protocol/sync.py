@@ -21,7 +21,7 @@ from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, DeviceId, 
 from medsync_protocol.kinds import OpKind, Plane
 from medsync_protocol.reading import read_action
 from medsync_protocol.replica import News, Replica
-from medsync_protocol.serving import farewell, is_tentative, redacted_news, takes_from
+from medsync_protocol.serving import farewell, is_tentative, needed_keys, redacted_news, takes_from
 
 ANTI_ENTROPY_MS: Final = 3_000  # a random connected member is asked for its vector this often
 GAP_ASKS_MS: Final = 200  # a gap asks the peer for its vector at most this often
@@ -320,8 +320,8 @@ class Sync:
             if not sessions:
                 continue
             peer = sessions[choose % len(sessions)].peer
-            known = replica.membership.keys
-            missing = [key_id for key_id in replica.opener.missing_epochs() if key_id in known]
+            needed = needed_keys(replica)
+            missing = [key_id for key_id in replica.opener.missing_epochs() if key_id in needed]
             effects += [
                 Send(peer, frames.encode(FrameKind.KEY_PULL, replica.context, key_id))
                 for key_id in missing[:MAX_PULLS]

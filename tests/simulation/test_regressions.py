@@ -23,3 +23,7 @@ def test_forks_stop_neither_checkpoints_nor_decisions(seed: int) -> None:
 
 def test_checkpoints_go_on_after_every_proposer_had_bad_luck_twice() -> None:
     assert not run("rotten-disks", seed=6, crypto="memoised").violations
+
+
+def test_who_is_back_in_reads_what_was_written_under_a_key_of_the_removal_that_turned_out_void() -> None:
+    assert not run("mutual-removal", seed=14, crypto="memoised").violations
