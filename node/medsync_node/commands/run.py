@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -60,7 +61,7 @@ def run(
     ] = None,
     exit_on_eof: Annotated[bool, typer.Option("--exit-on-eof", help="Stop when stdin ends.")] = False,
 ) -> None:
-    """Run the node. The last line of its start is `ready`; SIGTERM or Ctrl-C stop it in order."""
+    """Run the node. The last line of its start is `ready`; SIGTERM or Ctrl-C stop it in order, SIGHUP reads the log level again."""
     from medsync_node import config, logs
     from medsync_node.home import Home as HomeFiles
     from medsync_node.passphrase import read_passphrase
@@ -76,23 +77,30 @@ def run(
     files.require()
     with files.locked():
         passphrase = read_passphrase(settings.passphrase_from)
-    _run(files, settings, passphrase, ready_fd, exit_on_eof)
+    _run(files, settings, passphrase, ready_fd, exit_on_eof, flags)
 
 
 def _run(
-    files: HomeFiles, settings: Config, passphrase: str, ready_fd: int | None, exit_on_eof: bool
-) -> None:
+    files: HomeFiles, settings: Config, passphrase: str, ready_fd: int | None, exit_on_eof: bool,
+    flags: Mapping[str, Any],
+) -> None:  # fmt: skip
     import structlog
     import trio
 
+    from medsync_node import service_manager
     from medsync_node.daemon import open_daemon, the_cause
 
     log = structlog.get_logger()
 
-    async def until_told(stop: trio.Event) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+    async def until_told(stop: trio.Event, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
+            task_status.started()
             async for number in received:
+                if number == signal.SIGHUP:
+                    _reload(files, flags)
+                    continue
                 log.info("told to stop", signal=signal.Signals(number).name)
+                service_manager.stopping()
                 stop.set()
 
     async def until_eof(stop: trio.Event) -> None:
@@ -104,7 +112,7 @@ def _run(
     async def main() -> None:
         stop = trio.Event()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(until_told, stop)
+            await nursery.start(until_told, stop)
             if exit_on_eof:
                 nursery.start_soon(until_eof, stop)
             async with open_daemon(files, settings, passphrase) as daemon:
@@ -113,6 +121,7 @@ def _run(
                     listens=list(daemon.node.transport.addresses), api=str(daemon.api.socket), url=daemon.api.url,
                 )  # fmt: skip
                 _say_ready(ready_fd)
+                service_manager.ready()
                 await stop.wait()
             nursery.cancel_scope.cancel()
         log.info("stopped")
@@ -121,6 +130,24 @@ def _run(
         trio.run(main)
     except BaseExceptionGroup as group:
         raise the_cause(group) from group
+
+
+def _reload(files: HomeFiles, flags: Mapping[str, Any]) -> None:
+    """Take over the log's level and format; other settings need a new start. Wrong ones change nothing."""
+    import structlog
+
+    from medsync_node import config, logs, service_manager
+    from medsync_protocol.errors import OperatorError
+
+    service_manager.reloading()
+    try:
+        settings = config.load(files.path, os.environ, flags)
+    except OperatorError as error:
+        structlog.get_logger().error(f"settings not taken over: {error}", advice=error.advice)
+    else:
+        logs.configure(settings.log_level, settings.log_format)
+        structlog.get_logger().warning("settings read again", log_level=settings.log_level)
+    service_manager.ready()
 
 
 def _read_to_end(descriptor: int) -> None:
