@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 Hex16 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 HexBytes = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})*$", max_length=1 << 20)]
 Felt = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{1,64}$")]
 Millis = Annotated[int, Field(ge=0, lt=1 << 53, description="milliseconds since 1970-01-01T00:00Z")]
-Named = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+def _shown(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a name holds printable characters only")
+    return text
+
+
+Named = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_shown)]
 """An id in hex, a name that is unique here, or the first eight or more digits of an id."""
 RoleName = Literal["reader", "member", "admin"]
 Level = Literal["local", "replicated"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from medsync_protocol.codec import pack, unpack, want_array, want_bool, want_bytes, want_int, want_str
+from medsync_protocol.codec import pack, unpack, want_array, want_bool, want_bytes, want_int, want_name, want_str
 from medsync_protocol.errors import Malformed
 from medsync_protocol.ids import ChainId, DeviceId, KeyId, MemberId, OpId
 from medsync_protocol.kinds import OpKind, Role
@@ -39,7 +39,7 @@ class MemberCard:
             device=DeviceId(want_bytes(device, 32)),
             certificate=want_bytes(certificate, 64),
             sealing_key=want_bytes(sealing_key, 32),
-            name=want_str(name, 128),
+            name=want_name(name),
         )
 
 
@@ -344,7 +344,7 @@ def _parse_genesis(value: Any) -> Genesis:
     name, application, policy, founder, rotation, auditors, settings, salt = want_array(value, 8)
     pairs = [want_array(item, 2) for item in want_array(settings, at_most=64)]
     return Genesis(
-        name=want_str(name, 128),
+        name=want_name(name),
         application=want_str(application, 64),
         policy=want_str(policy, 256),
         founder=MemberCard.parse(founder),

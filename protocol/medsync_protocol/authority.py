@@ -57,6 +57,7 @@ WHO_MAY: Final[Mapping[Act, frozenset[Source]]] = {
     Act.LIFT_ATTESTED: frozenset({Source.PATIENT, Source.CUSTODIAN}),
 }
 """The table. A grant by a custodian counts only if that custodian is not its only recipient.
+And it never counts for that custodian's own requests: `decision.py`.
 
 A key that was dropped from the record lifts nothing, its own denials neither: it may be in a thief's hands.
 """

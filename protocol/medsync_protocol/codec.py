@@ -89,6 +89,14 @@ def want_str(value: Any, at_most: int = 256) -> str:
     return value
 
 
+def want_name(value: Any, at_most: int = 128) -> str:
+    """Text that people are shown: printable, so that nobody's name moves another's terminal. Raises Malformed."""
+    text = want_str(value, at_most)
+    if not text.isprintable():
+        raise Malformed("a name holds characters that can't be shown")
+    return text
+
+
 def want_bool(value: Any) -> bool:
     """`value` as a boolean. Raises Malformed."""
     if type(value) is not bool:

@@ -228,13 +228,16 @@ def _within(counted: Counted, request: Request, purpose: str, now: int) -> list[
     if found:
         return [one for one in found if one.effect is Effect.DENY] or found
     base = counted.directive.base
-    if base is None or not _counts(counted, base):
+    if base is None or not _counts(counted, base, request):
         return []
     return [_Found(False, base, (counted.id, None, None))]
 
 
-def _counts(counted: Counted, effect: Effect) -> bool:
-    return counted.denies if effect is Effect.DENY else counted.permits
+def _counts(counted: Counted, effect: Effect, request: Request) -> bool:
+    """A permit never counts for the member that attested it (decisions/0012-no-grant-to-oneself.md)."""
+    if effect is Effect.DENY:
+        return counted.denies
+    return counted.permits and counted.directive.signer != request.requester
 
 
 def _of_rule(
@@ -250,12 +253,12 @@ def _of_rule(
     excepted = [
         _Found(True, one.effect, (counted.id, index, number), one.obligations or ())
         for number, one in enumerate(rule.exceptions or ())
-        if _matches(one, request, purpose, now) and _counts(counted, one.effect)
+        if _matches(one, request, purpose, now) and _counts(counted, one.effect, request)
     ]
     inside = _contains(rule, request, purpose, now)
     if excepted:
         return excepted if inside or rule.effect is Effect.PERMIT else []
-    if not _counts(counted, rule.effect) or (rule.effect is Effect.PERMIT and not inside):
+    if not _counts(counted, rule.effect, request) or (rule.effect is Effect.PERMIT and not inside):
         return []
     return [_Found(True, rule.effect, (counted.id, index, None), rule.obligations or ())]
 

@@ -10,7 +10,7 @@ import pytest
 
 from medsync_protocol.access import Answer
 from medsync_protocol.decision import ConsentSettings, ImplicitRule, Reason
-from medsync_protocol.directive import Signed
+from medsync_protocol.directive import Basis, Signed
 from medsync_protocol.ids import Instant
 from medsync_protocol.rule import Effect, Period, Rule, group_actor, member_actor
 from tests.consent_world import CITY, DAY, LAB, NOW, World, deny, directive, named, permit, request
@@ -184,3 +184,13 @@ def test_freshness_ages_follow_the_purpose_class() -> None:
     assert settings.age_for(("TREAT", "HRESCH")) == settings.age_for(("PurposeOfUse",)) == 5 * 60_000
     assert settings.age_for(("CLINTRCH",)) == 5 * 60_000
     assert settings.heartbeat_interval == 100_000
+
+
+@pytest.mark.parametrize("base", [None, Effect.PERMIT])
+def test_a_grant_never_counts_for_the_member_that_attested_it(base: Effect | None) -> None:
+    """To anyone, or to itself and one more: neither opens the record to the custodian that attests (decision 12)."""
+    for rules in ((permit(),), (permit(actors=tuple(sorted((LAB_ACTOR, CITY_ACTOR)))),)):
+        world = World.enrolled()
+        world.direct(directive(*rules, signer="city", base=base, basis=Basis.ATTESTED), carrier="city")
+        assert world.ask(request(requester=CITY)).answer is Answer.NO_CONSENT
+        assert world.ask(request(requester=LAB)).answer is Answer.PERMIT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter
 
@@ -14,6 +14,8 @@ from medsync_protocol.ids import MemberId
 
 if TYPE_CHECKING:
     from medsync_node.node import Node
+
+SEEN_SECONDS: Final = 10.0  # until a joining node sees itself in the membership that its admitter sends
 
 
 def network_view(node: Node) -> Network:
@@ -57,6 +59,7 @@ def routes(node: Node, announce: Sequence[str]) -> APIRouter:
     async def join(body: Join) -> Network:
         """Join by invitation: dials the member that made it."""
         await node.join(body.token)
+        await node.wait_for(lambda: network_replica(node).role is not None, SEEN_SECONDS)
         return network_view(node)
 
     return router
