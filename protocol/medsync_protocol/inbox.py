@@ -86,8 +86,13 @@ class Inbox:
     def _unknown_context(
         self, now: int, session: Session, kind: int, context: ContextId, fields: Fields
     ) -> list[Effect]:
-        """A vector of a context we don't hold: ask for all of it; its genesis, when it comes, opens it."""
+        """A vector of a context we don't hold: ask for all of it; its genesis, when it comes, opens it.
+
+        Who has just joined may not know yet that the peer is a member: it hears of the context again.
+        """
         held = self._held
+        if held.member_of(session.peer) is None:
+            return []
         if kind == FrameKind.VECTOR and len(held.prospects) < MAX_PROSPECTS:
             held.prospects.add(context)
             return held.sync.ask(session, context)
