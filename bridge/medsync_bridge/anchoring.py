@@ -12,7 +12,7 @@ from medsync_bridge.journal import State
 from medsync_bridge.released import released_anchor
 from medsync_bridge.sending import Ended, Tell
 from medsync_bridge.settings import Settings
-from medsync_bridge.tasks import DeclareAnchor, DeployAnchor
+from medsync_bridge.tasks import DeclareClass, DeployContract
 from medsync_client import Address, Client
 from medsync_client.checkpoints import ChainInfo, ChainRegistration, OpeningRequest
 from medsync_protocol.transition import Anchor
@@ -49,9 +49,7 @@ async def declare(settings: Settings, tell: Tell) -> Declared:
     with open_home(settings.contract_home) as journal:
         async with connect(settings, journal, tell=tell) as bridge:
             _, _, version = await bridge.chain.latest()
-            ended = await bridge.sender.bring_about(
-                DeclareAnchor(released=released, starknet_version=version)
-            )
+            ended = await bridge.sender.bring_about(DeclareClass(released=released, starknet_version=version))
     return Declared(class_hash=released.class_hash, transaction=ended.transaction)
 
 
@@ -64,7 +62,7 @@ async def deploy(settings: Settings, salt: int, tell: Tell) -> Deployed:
                 raise NotDeployed(
                     "the anchor's class is not declared on this chain", "run `medsync contract declare`"
                 )
-            task = DeployAnchor(class_hash=released.class_hash, account=settings.account, salt=salt)
+            task = DeployContract(class_hash=released.class_hash, account=settings.account, salt=salt)
             ended = await bridge.sender.bring_about(task)
     return Deployed(contract=task.address, class_hash=ended.found, transaction=ended.transaction)
 

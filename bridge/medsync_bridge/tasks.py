@@ -1,6 +1,6 @@
-"""The four things the bridge brings about on chain: what to send, and how the chain's state says that it is done.
+"""What the bridge brings about on chain for checkpoints: what to send, and how the chain's state says that it is done.
 
-Sending until the state says so is `sending.py`'s.
+Sending until the state says so is `sending.py`'s; reward pools are `pool_tasks.py`'s.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ class OpenContext:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeclareAnchor:
-    """The released class, made known to a chain."""
+class DeclareClass:
+    """A released class, made known to a chain."""
 
     released: Released
     starknet_version: str
@@ -153,12 +153,13 @@ class DeclareAnchor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeployAnchor:
-    """A contract of the released class, deployed by the Universal Deployer at an address that is ours alone."""
+class DeployContract:
+    """A contract of a class, deployed by the Universal Deployer at an address that is ours alone."""
 
     class_hash: int
     account: int
     salt: int
+    arguments: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -175,15 +176,16 @@ class DeployAnchor:
         """Where the contract will be."""
         return int(
             compute_address(
-                class_hash=self.class_hash, constructor_calldata=[], deployer_address=UNIVERSAL_DEPLOYER,
+                class_hash=self.class_hash, constructor_calldata=list(self.arguments), deployer_address=UNIVERSAL_DEPLOYER,
                 salt=pedersen_hash(self.account, self.salt),
             )
         )  # fmt: skip
 
     @property
     def draft(self) -> Invocation:
-        """One call; unique, without constructor arguments."""
-        call = Call(to_addr=UNIVERSAL_DEPLOYER, selector=_DEPLOY, calldata=[self.class_hash, self.salt, 1, 0])
+        """One call; unique."""
+        felts = [self.class_hash, self.salt, 1, len(self.arguments), *self.arguments]
+        call = Call(to_addr=UNIVERSAL_DEPLOYER, selector=_DEPLOY, calldata=felts)
         return Invocation(calls=(call,))
 
     async def look(self, chain: Chain) -> int:

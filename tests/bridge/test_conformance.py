@@ -20,7 +20,7 @@ from medsync_bridge.journal import Journal, State, open_journal
 from medsync_bridge.released import released_anchor
 from medsync_bridge.rpc_codes import Course, course_of
 from medsync_bridge.sending import Sender, Terms
-from medsync_bridge.tasks import DeclareAnchor, DeployAnchor
+from medsync_bridge.tasks import DeclareClass, DeployContract
 from medsync_protocol.anchor_abi import EVENTS
 from medsync_protocol.transition import Anchor
 from tests.bridge.chains import LiveChain
@@ -51,8 +51,8 @@ class Stand:
     async def anchor(self) -> Anchor:
         """The released contract, declared and deployed if it isn't."""
         _, _, version = await self.chain.latest()
-        await self.sender.bring_about(DeclareAnchor(released=released_anchor(), starknet_version=version))
-        task = DeployAnchor(class_hash=released_anchor().class_hash, account=self.account.address, salt=0)
+        await self.sender.bring_about(DeclareClass(released=released_anchor(), starknet_version=version))
+        task = DeployContract(class_hash=released_anchor().class_hash, account=self.account.address, salt=0)
         await self.sender.bring_about(task)
         return Anchor(chain_id=self.account.chain_id, contract=task.address)
 
