@@ -31,6 +31,9 @@ def _arguments() -> argparse.Namespace:
         "--synchronous", default=f"{COMPARED},full", metavar="MODES",
         help="of the journal: the first is compared with the peer (whose is normal), the others stand beside it",
     )  # fmt: skip
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of each workload: to see whether it runs, not what it costs"
+    )  # fmt: skip
     parser.add_argument("--no-http", action="store_true", help="leave out W1 and W2 over HTTP")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     given = parser.parse_args()
@@ -47,7 +50,7 @@ def _progress(text: str) -> None:
 
 def _run_ours(given: argparse.Namespace, mode: str) -> dict[str, dict[str, Figures]]:
     """Workload → path ("submit" or "http") → figures, of one run."""
-    scale = Scale(batch=given.batch)
+    scale = Scale.of(given.batch, given.scale)
     found: dict[str, dict[str, Figures]] = {}
     with running(given.nodes, mode) as cluster:
         for workload in given.workloads:

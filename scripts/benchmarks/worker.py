@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import trio
+import trio.testing
 
 from medsync_node import logs
 from medsync_node.api import make_app, serving
@@ -246,6 +247,9 @@ class Worker:
         began = time.monotonic_ns()
         transport.set_standing(self.node.driver._standing)
         transport.set_peers(self._wanted)
+        await trio.testing.wait_all_tasks_blocked()
+        for device in self._wanted:
+            transport._redialer.nudge(device)  # as the peer's harness, which dials at once
         return began
 
     def _transport(self) -> Libp2pTransport:

@@ -31,6 +31,14 @@ class Scale:
     w4: int = 2_000
     w6: int = 50_000
 
+    @classmethod
+    def of(cls, batch: int, share: float) -> Scale:
+        """A share of the full one."""
+        full = cls()
+        counts = (max(1, round(share * count)) for count in (full.w1, full.w2, full.w3, full.w4, full.w6))
+        w1, w2, w3, w4, w6 = counts
+        return cls(batch=batch, w1=w1, w2=w2, w3=w3, w4=w4, w6=w6)
+
 
 def per_entry(count: int, seconds: float, before: Meter, after: Meter) -> Figures:
     """Figures of `count` entries that took `seconds`, between two readings."""
