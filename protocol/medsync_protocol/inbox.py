@@ -22,7 +22,7 @@ from medsync_protocol.ports import MAX_GUEST_FRAME
 from medsync_protocol.poseidon import Felt, felt_bytes, felt_of
 from medsync_protocol.replica import Replica
 from medsync_protocol.sealing import wrap_key
-from medsync_protocol.serving import needed_keys
+from medsync_protocol.serving import may_have_key, needed_keys
 from medsync_protocol.statement import Vote
 from medsync_protocol.sync import Session
 
@@ -215,6 +215,8 @@ class Inbox:
     @staticmethod
     def _may_read(replica: Replica, member: MemberId, key_id: KeyId) -> bool:
         """Under `from_join` a member is given the keys that were made for it, and none of before."""
+        if not may_have_key(replica, member, key_id):
+            return False
         if not governance.from_join(replica.genesis):
             return True
         known = replica.membership.keys.get(key_id)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from medsync_protocol.actions import Action, Admit, Genesis, PolicyName, Rekey, Remove, Rotate, Rotation, Unreadable
-from medsync_protocol.ids import ChainId, MemberId, OpId, device_of
+from medsync_protocol.ids import ChainId, KeyId, MemberId, OpId, device_of
 from medsync_protocol.kinds import Role, Verdict
 from medsync_protocol.membership_draft import Draft, target_of
 from medsync_protocol.membership_judging import Judging, Node, Snapshot, bits
@@ -256,6 +256,13 @@ class MembershipFold:
     def admitting(self, member: MemberId) -> list[OpId]:
         """Every operation that admits the member, void ones too."""
         return [n.op_id for n in self._nodes if isinstance(n.action, Admit) and n.action.card.member == member]
+
+    def removing_under(self, key_id: KeyId, member: MemberId) -> list[OpId]:
+        """Every removal of the member that brought this key."""
+        return [
+            n.op_id for n in self._nodes
+            if isinstance(n.action, Remove) and n.action.member == member and n.action.rotation.key_id == key_id
+        ]  # fmt: skip
 
     def putting_out(self, members: Iterable[MemberId | None]) -> list[OpId]:
         """Every removal and demotion that is aimed at one of these, void ones too."""

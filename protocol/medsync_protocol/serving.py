@@ -71,6 +71,15 @@ def put_out_at(replica: Replica, member: MemberId, cuts: Iterable[Vector]) -> in
     return None
 
 
+def may_have_key(replica: Replica, member: MemberId, key_id: KeyId) -> bool:
+    """Whether a member that asks is given a key: not that of its own removal, unless that is void for good (K1).
+
+    Whoever is asked may not have heard yet that the removal was accepted.
+    """
+    slots = [replica.chains.slot(*replica.places[op]) for op in replica.fold.removing_under(key_id, member)]
+    return all(slot.final and not slot.verdict.effective for slot in slots)
+
+
 def needed_keys(replica: Replica) -> set[KeyId]:
     """Keys that the membership names, and those of operations that count though what brought their key turned out void."""
     return {*replica.membership.keys} | {

@@ -27,3 +27,7 @@ def test_checkpoints_go_on_after_every_proposer_had_bad_luck_twice() -> None:
 
 def test_who_is_back_in_reads_what_was_written_under_a_key_of_the_removal_that_turned_out_void() -> None:
     assert not run("mutual-removal", seed=14, crypto="memoised").violations
+
+
+def test_who_has_not_heard_yet_that_a_removal_was_accepted_gives_its_key_to_nobody_it_removed() -> None:
+    assert not run("reorg-after-freezing", seed=4, crypto="memoised").violations
