@@ -82,7 +82,9 @@ def _settle(world: World) -> None:
     if not members or not _quorate(world, members):
         world.facts["without a quorum"] = 1
         return
-    wanted = members[0].engine.checkpoints(context).acceptance.closed()
+    replica = members[0].replica(context)
+    forks = replica.judge.forks
+    wanted = {chain: min(count, forks.get(chain, count)) for chain, count in replica.vector.items()}
 
     def done() -> bool:
         for node in world.members():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from medsync_protocol import authority, decision
-from medsync_protocol.heartbeat import Heartbeat
 from medsync_sim.bugs.planting import Patch, PlantedBug
 
 
@@ -27,10 +26,6 @@ def _always_fresh() -> list[Patch]:
     return [(decision, "is_fresh", lambda *args, **more: True)]
 
 
-def _uncovered() -> list[Patch]:
-    return [(Heartbeat, "covered_by", lambda self, held: True)]
-
-
 def _own_recipient() -> list[Patch]:
     return [(authority, "only_recipient", lambda directive: None)]
 
@@ -44,7 +39,6 @@ PLANTED: Final = (
     PlantedBug(name="revocation-loses", about="Half of the revocations take nothing back.", scenario="stale-revocation", patches=_revocation_loses),
     PlantedBug(name="all-before-ignored", about="`all_before` takes nothing back that it doesn't name.", scenario="withheld-grant", patches=_all_before_ignored),
     PlantedBug(name="always-fresh", about="Freshness is not asked.", scenario="stale-revocation", patches=_always_fresh),
-    PlantedBug(name="heartbeat-uncovered", about="A heartbeat counts though what it covers is not held.", scenario="stale-revocation", patches=_uncovered),
     PlantedBug(name="own-recipient", about="A custodian may attest a grant of which it is the only recipient.", scenario="self-granting-lab", patches=_own_recipient),
     PlantedBug(name="anybody-grants", about="Any member's attestation permits.", scenario="self-granting-lab", patches=_anybody_grants),
 )  # fmt: skip

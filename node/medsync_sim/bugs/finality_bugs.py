@@ -29,9 +29,9 @@ def _cut_does_not_grow() -> list[Patch]:
     closed = Acceptance.closed
 
     def short(self: Acceptance) -> Any:
-        found = closed(self)
-        mine = self._replica.chain
-        return {chain: count for chain, count in found.items() if chain != mine or chain in self.head.cut.vector}
+        found, before = closed(self), self.head.cut.vector
+        last = max(found, default=None)
+        return {chain: before.get(chain, 0) if chain == last else count for chain, count in found.items() if chain != last or chain in before}
 
     return [(Acceptance, "closed", short)]
 
@@ -89,7 +89,7 @@ def _no_renewal() -> list[Patch]:
 
 PLANTED: Final = (
     PlantedBug(name="frozen-when-signed", about="Signed verdicts are called settled before any block.", scenario="reorg-after-freezing", patches=_frozen_when_signed),
-    PlantedBug(name="cut-not-growing", about="A proposer's cut leaves its own new chain out.", scenario="rotten-disks", patches=_cut_does_not_grow),
+    PlantedBug(name="cut-not-growing", about="No cut goes on with the last of the chains.", scenario="rotten-disks", patches=_cut_does_not_grow),
     PlantedBug(name="omits-held", about="Voters sign candidates that leave out what they held.", scenario="censoring-proposer", patches=_votes_for_anything),
     PlantedBug(name="small-quorum", about="Half of the voters are taken for a quorum.", scenario="faults", patches=_small_quorum),
     PlantedBug(name="no-thaw", about="A vanished block takes nothing back.", scenario="reorg-after-freezing", patches=_no_thaw),

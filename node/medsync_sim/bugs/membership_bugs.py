@@ -88,7 +88,7 @@ def _no_authority() -> list[Patch]:
         verdict, ruling = authority(self, *args)
         return (Verdict.EFFECTIVE if verdict is Verdict.VOID_ROLE else verdict), ruling
 
-    return [(MembershipFold, "_authority", trusting)]
+    return [(MembershipFold, "_authority", trusting), *_no_ranks()]
 
 
 PLANTED: Final = (
@@ -101,6 +101,6 @@ PLANTED: Final = (
     PlantedBug(name="no-author-rule", about="Any key may be written under, whoever made or holds it.", scenario="racing-rotation", patches=_no_author_rule),
     PlantedBug(name="both-branches", about="A fork voids nothing.", scenario="equivocating-author", patches=_both_branches),
     PlantedBug(name="sybil-votes", about="Ballots of anybody count for the voter list.", scenario="sybil-quorum", patches=_sybil_votes),
-    PlantedBug(name="rootless", about="Who was admitted only by what is void stays.", scenario="bubble-cancellation", patches=_no_ranks),
-    PlantedBug(name="no-authority", about="The role table is not asked of what others wrote.", scenario="demotion-race", patches=_no_authority),
+    PlantedBug(name="rootless", about="Who was admitted only by what is void stays.", scenario="demotion-race", patches=_no_ranks),
+    PlantedBug(name="no-authority", about="The role table is not asked of what others wrote.", scenario="usurper", patches=_no_authority),
 )  # fmt: skip

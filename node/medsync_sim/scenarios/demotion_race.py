@@ -34,11 +34,12 @@ class DemotionRace(Scenario):
         """south is alone with east when the demotion comes."""
         at = rng.randint(3_000, 6_000)
         outsider = setting.outside[0]
+        first = [Step(at + rng.randint(-800, 800), "admit", ("south", outsider))] if rng.random() < 0.5 else []
         return sorted([
+            *first,
             *work(rng, ("north", "west", "lab"), self.ms, self.operations),
             Step(at - 1_500, "cut", ("east", "south")), Step(at - 1_400, "turn_hostile", ("south",)),
             Step(at, "set_role", ("north", "south", int(Role.MEMBER))),
-            Step(at + rng.randint(-800, 800), "admit", ("south", outsider)),
             Step(at + rng.randint(-800, 800), "set_role", ("south", "east", int(Role.ADMIN))),
             Step(at + rng.randint(900, 2_000), "admit", ("east", outsider)),
             Step(at + rng.randint(3_000, 12_000), "heal"),
