@@ -30,9 +30,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """starknet.js, installed in a temporary directory."""
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
-            pytest.skip(
-                reason=f"{tool} is missing: install nodejs and npm to drive the chain with starknet.js"
-            )
+            pytest.skip(reason=f"{tool} is missing: install nodejs and npm to run starknet.js")
     directory = tmp_path_factory.mktemp("js")
     for source in SOURCES.iterdir():
         shutil.copy(source, directory)
