@@ -11,7 +11,6 @@ from typing import Any, Final
 from medsync_protocol.ids import ContextId, device_of
 from medsync_protocol.kinds import Plane, Role, Verdict
 from medsync_protocol.statement import quorum
-from medsync_sim.authority import Past
 from medsync_sim.invariants import view
 from medsync_sim.ledger import Finding
 from medsync_sim.moves import MOVES, mend
@@ -169,13 +168,12 @@ def _removed_learn(world: World) -> Iterator[Finding]:
 
 
 def _reads_nothing(world: World) -> Iterator[Finding]:
-    """K1: a removed member holds no key under which something was written by someone who knew of the removal."""
+    """K1: a removed member holds no key under which something was written by someone for whom the removal counted."""
     context = world.the_context
     members = world.members()
     if not members:
         return
     replica = members[0].replica(context)
-    past = Past(replica)
     for removed in replica.membership.removed:
         node = world.node_of(removed.member)
         theirs = None if node is None or not node.up else node.replica(context)
@@ -186,7 +184,7 @@ def _reads_nothing(world: World) -> Iterator[Finding]:
             author = next((n for n in world.nodes.values() if n.device == device_of(chain)), None)
             if slot.plane != Plane.DATA or author is None or not author.honest or slot.key_id not in keys:
                 continue
-            if any(removed.op_id == head or removed.op_id in past.of(head) for head in slot.heads):
+            if removed.op_id in world.ledger.knew.get(slot.op_id, ()):
                 yield world.broke("K1", f"the removed {node.name if node else '?'} can read {author.name}'s {seq}")
 
 

@@ -60,6 +60,7 @@ class Invariants:
         header = decode_header(record.header)
         if node.member not in state.members:
             return  # learnt of its removal in the same commit
+        world.ledger.knew[op_id_of(record.header)] = frozenset(removed.op_id for removed in state.removed)
         boxed = boxed_to(replica, header.key_id)
         if boxed - set(state.members):
             yield world.broke("K2", f"{node.name} wrote under a key that a non-member holds")
@@ -158,7 +159,7 @@ def view(node: SimNode, context: ContextId) -> tuple[Any, Any]:
     history = tuple(accepted.digest for accepted in checkpoints.acceptance.history)
     forks = tuple(sorted(replica.judge.forks.items()))
     application = replica.application
-    opened = tuple(sorted(replica.opener.wanted))
+    opened = (*sorted(replica.opener.wanted), *sorted(replica.opener.without_epoch))  # void ones need not be readable
     said = (
         replica.membership.root(),
         tuple((slot.op_id, slot.verdict) for _, _, slot in replica.chains.above({})),

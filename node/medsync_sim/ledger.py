@@ -72,6 +72,8 @@ class Ledger:
     """Revocations by where they stand; see decisions.py."""
     grants: list[tuple[SubjectRef, str]] = field(default_factory=list)
     """What was granted to which node, by honest users."""
+    knew: dict[OpId, frozenset[OpId]] = field(default_factory=dict)
+    """Data operation → removals that counted for its honest author when it was written."""
     lossy: set[str] = field(default_factory=set)
     """Nodes whose disk may have lost what it had promised to keep."""
     backups: dict[str, bytes] = field(default_factory=dict)
