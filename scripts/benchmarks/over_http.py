@@ -13,7 +13,7 @@ from medsync_client.accesses import AccessBatch, LoggedAccess
 from medsync_client.client import Client
 from scripts.benchmarks.cluster import Cluster
 from scripts.benchmarks.entries import UNIT, user_bytes
-from scripts.benchmarks.workloads import SECOND, Figures, Scale, latencies, per_entry
+from scripts.benchmarks.workloads import PAUSE, SECOND, Figures, Scale, latencies, per_entry
 from medsync_protocol.ids import MemberId
 
 CONNECTIONS: Final = 4  # of one bulk writer
@@ -64,15 +64,21 @@ def w1(cluster: Cluster, scale: Scale) -> Figures:
 def w2(cluster: Cluster, scale: Scale) -> Figures:
     """Single entries, one at a time; from the request until the slowest other node has it."""
 
+    others = cluster.processes[1:]
+
     async def write() -> list[int]:
         began = []
         async with Client(_address(cluster)) as client:
             for number in range(scale.w2):
                 batch = AccessBatch(entries=(_entry(cluster, number),))
+                cluster.written += 1
+                for process in others:
+                    process.tell("reach", cluster.written)
                 began.append(time.monotonic_ns())
                 await client.append_accesses(cluster.context, batch)
-                cluster.written += 1
-                await trio.to_thread.run_sync(cluster.all, "reach", cluster.written)
+                for process in others:
+                    await trio.to_thread.run_sync(process.answer)
+                await trio.sleep(PAUSE)
         return began
 
     cluster.all("singles")

@@ -78,10 +78,14 @@ def w2(cluster: Cluster, scale: Scale) -> Figures:
     began: dict[tuple[str, int], tuple[int, int]] = {}
     for _ in range(scale.w2):
         writer = rng.randrange(len(cluster.processes))
+        others = [process for number, process in enumerate(cluster.processes) if number != writer]
+        cluster.written += 1
+        for process in others:  # before it is written: nothing of the harness's runs while it is on its way
+            process.tell("reach", cluster.written)
         chain, seq, start = cluster.processes[writer].call("one")
         began[chain, seq] = (writer, start)
-        cluster.written += 1
-        cluster.all("reach", cluster.written)
+        for process in others:
+            process.answer()
         time.sleep(PAUSE)
     after = cluster.meter()
     slowest: dict[tuple[str, int], int] = {}
