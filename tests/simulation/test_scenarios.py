@@ -8,10 +8,8 @@ import pytest
 from medsync_sim import run, sweep
 from medsync_sim.scenarios import scenarios
 
-SEEDS = {"faults": 50, "equivocating-author": 0}
+SEEDS = {"faults": 50, "equivocating-author": 0}  # whose hole stands in the README; test_regressions.py has what holds
 FEWER = 12
-OPEN = {"equivocating-author"}
-"""Whose known hole stands in node/medsync_sim/README.md: the seeds that hold are in test_regressions.py."""
 
 
 def _runs() -> Iterator[tuple[str, range]]:
