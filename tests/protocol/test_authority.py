@@ -100,7 +100,8 @@ def test_a_custodian_cannot_attest_a_grant_to_itself_alone() -> None:
     assert counted.reason == "attested by its only recipient"
     both = tuple(sorted((member_actor(MERCY), member_actor(LAB))))
     world.direct(directive(permit(actors=both), signer="mercy", number=2, basis=ATTESTED))
-    assert world.ask(request(requester=MERCY)).answer is Answer.PERMIT
+    assert world.ask(request(requester=MERCY)).answer is Answer.NO_CONSENT, "decision 12: not with company either"
+    assert world.ask(request(requester=LAB)).answer is Answer.PERMIT
 
 
 def test_a_grant_that_is_carried_a_month_late_is_refused() -> None:
