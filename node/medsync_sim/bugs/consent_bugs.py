@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from medsync_protocol import authority, decision
+from medsync_protocol.rule import Effect
 from medsync_sim.bugs.planting import Patch, PlantedBug
 
 
@@ -26,19 +27,27 @@ def _always_fresh() -> list[Patch]:
     return [(decision, "is_fresh", lambda *args, **more: True)]
 
 
+def _for_oneself() -> Patch:
+    """Without decision 12, the second line behind both rules below: alone it would hide that they are gone."""
+    return (
+        decision, "_counts",
+        lambda counted, effect, request: counted.denies if effect is Effect.DENY else counted.permits,
+    )  # fmt: skip
+
+
 def _own_recipient() -> list[Patch]:
-    return [(authority, "only_recipient", lambda directive: None)]
+    return [(authority, "only_recipient", lambda directive: None), _for_oneself()]
 
 
 def _anybody_grants() -> list[Patch]:
     everybody = frozenset(authority.Source) - {authority.Source.NOBODY}
-    return [(authority, "WHO_MAY", {**authority.WHO_MAY, authority.Act.GRANT: everybody})]
+    return [(authority, "WHO_MAY", {**authority.WHO_MAY, authority.Act.GRANT: everybody}), _for_oneself()]
 
 
 PLANTED: Final = (
     PlantedBug(name="revocation-loses", about="Half of the revocations take nothing back.", scenario="stale-revocation", patches=_revocation_loses),
     PlantedBug(name="all-before-ignored", about="`all_before` takes nothing back that it doesn't name.", scenario="withheld-grant", patches=_all_before_ignored),
     PlantedBug(name="always-fresh", about="Freshness is not asked.", scenario="stale-revocation", patches=_always_fresh),
-    PlantedBug(name="own-recipient", about="A custodian may attest a grant of which it is the only recipient.", scenario="self-granting-lab", patches=_own_recipient),
-    PlantedBug(name="anybody-grants", about="Any member's attestation permits.", scenario="self-granting-lab", patches=_anybody_grants),
+    PlantedBug(name="own-recipient", about="A custodian may attest a grant of which it is the only recipient, for itself.", scenario="self-granting-lab", patches=_own_recipient),
+    PlantedBug(name="anybody-grants", about="Any member's attestation permits, its own requests too.", scenario="self-granting-lab", patches=_anybody_grants),
 )  # fmt: skip
