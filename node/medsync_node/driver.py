@@ -28,6 +28,7 @@ from medsync_protocol.ports import (
 T = TypeVar("T")
 log = structlog.get_logger()
 
+MAX_BRANCH_BYTES: Final = 1 << 30  # of one forked chain above finality; beyond it the branch is not switched
 TICK_SECONDS: Final = 0.2  # what is due waits at most this long
 MAX_FAULTS: Final = 20  # invalid things from one device before its link is closed
 BAN_SECONDS: Final = 60.0  # and it is kept out this long
@@ -183,6 +184,9 @@ class Driver:
             case fx.RereadAbout(context, subject_tag):
                 for wire in self.store.reader.wires_about(context, subject_tag):
                     self._push(self.engine.reread(self.now(), context, wire))
+            case fx.ReadBranch(context, chain, first, end):
+                wires = self.store.reader.read_ops(context, chain, first, end, MAX_BRANCH_BYTES)
+                self._push(self.engine.branch_read(self.now(), context, chain, wires))
             case fx.Evaluate():
                 self._nursery.start_soon(self._evaluate, effect)
             case fx.Knock():

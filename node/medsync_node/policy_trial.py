@@ -48,7 +48,7 @@ class Op:
 
     def add_to(self, fold: MembershipFold) -> None:
         """Hold it there."""
-        fold.add(self.op_id, self.chain, self.heads, self.action, self.seen)
+        fold.add(self.op_id, self.chain, self.heads, self.action, (self.seen, bytes(32)))
 
 
 def member(name: str) -> MemberId:

@@ -24,7 +24,7 @@ from medsync_node.store_reader import StoreReader, secret_place
 from medsync_protocol.crypto import seal
 from medsync_protocol.errors import DiskFull, OperatorError
 from medsync_protocol.ids import ChainId, ContextId
-from medsync_protocol.journal import OpRecord, Record, ValueRecord
+from medsync_protocol.journal import OpRecord, Record, Rewind, ValueRecord
 
 CHECKPOINT_BYTES: Final = 32 << 20  # in the write-ahead log between checkpoints: bounds it and the time to recover
 _COMMIT_BYTES: Final = 5 * PAGE_BYTES  # what a commit adds to the log beyond its records: the trees' last pages
@@ -181,6 +181,8 @@ class Store:
             waiting = []
             if isinstance(record, ValueRecord):
                 self._set_value(written, record)
+            elif isinstance(record, Rewind):
+                self._rewind(written, record)
             elif record.replaces:
                 self._replace_op(written, record)
         self._insert_ops(written, waiting)
@@ -209,7 +211,7 @@ class Store:
             written.size += len(record.body) + len(record.header)
         self._connection.execute(_INSERT_OP + ",".join([_MARKS] * len(records)), values)
 
-    def _place(self, written: _Written, record: OpRecord) -> tuple[int, int]:
+    def _place(self, written: _Written, record: OpRecord | Rewind) -> tuple[int, int]:
         key = (record.context, record.chain)
         place = self._chains.get(key) or written.chains.get(key)
         if place is None:
@@ -246,6 +248,18 @@ class Store:
         elif before != after:
             written.changed.append((op_row, before - after, after - before))
         written.size += len(record.body)
+
+    def _rewind(self, written: _Written, record: Rewind) -> None:
+        _, chain = self._place(written, record)
+        gone = self._connection.execute(
+            "DELETE FROM ops WHERE chain = ? AND seq >= ? RETURNING id, rows", (chain, record.first)
+        ).fetchall()
+        for op_row, packed in gone:
+            rows = set(unpack_rows(packed))
+            if rows and op_row <= self._index.upto:
+                self._index.replace_written(self._connection, op_row, rows, ())
+            elif rows:
+                written.changed.append((op_row, rows, set()))
 
     def _set_value(self, written: _Written, record: ValueRecord) -> None:
         place = (record.table, record.context, record.key)

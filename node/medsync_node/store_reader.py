@@ -16,7 +16,7 @@ from medsync_protocol.codec import pack
 from medsync_protocol.crypto import unseal
 from medsync_protocol.errors import Malformed, OperatorError
 from medsync_protocol.ids import ChainId, ContextId
-from medsync_protocol.journal import OpRecord, Record, ValueRecord
+from medsync_protocol.journal import Kept, OpRecord, ValueRecord
 from medsync_protocol.operation import join
 
 NEWEST: Final = 2**62  # above every row id: where paging starts
@@ -65,7 +65,7 @@ class StoreReader:
 
     # -- start ------------------------------------------------------------------------------------------------
 
-    def replay(self) -> Iterator[Record]:
+    def replay(self) -> Iterator[Kept]:
         """Every record in commit order; bodies of data operations only where they fold, rows never.
 
         Raises JournalDamaged.

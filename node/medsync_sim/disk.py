@@ -12,7 +12,7 @@ from medsync_protocol import journal
 from medsync_protocol.codec import pack
 from medsync_protocol.errors import DiskFull
 from medsync_protocol.ids import NETWORK_CONTEXT
-from medsync_protocol.journal import OpRecord, Record, ValueRecord
+from medsync_protocol.journal import Kept, OpRecord, Record, Rewind, ValueRecord
 
 COMMIT: Final = "commit"  # table of the record that ends a commit: without it what stands before never happened
 
@@ -79,15 +79,20 @@ class Disk:
         self._synced = length
         return [record for record in kept if not is_commit(record)]
 
-    def replay(self) -> list[Record]:
+    def replay(self) -> list[Kept]:
         """As a store gives them back: of each the last version, in order."""
-        held: dict[Any, Record] = {}
+        held: dict[Any, Kept] = {}
         for record in self.read():
             if isinstance(record, OpRecord):
                 key: Any = (record.context, record.chain, record.seq)
                 if record.replaces:
                     held[key] = record
                     continue
+            elif isinstance(record, Rewind):
+                place, seq = (record.context, record.chain), record.first
+                while held.pop((*place, seq), None) is not None:
+                    seq += 1
+                continue
             else:
                 key = (record.table, record.context, record.key)
                 held.pop(key, None)

@@ -19,7 +19,7 @@ from medsync_protocol.engine import Engine
 from medsync_protocol.errors import DiskFull
 from medsync_protocol.identity import Identity
 from medsync_protocol.ids import ChainId, ContextId, DeviceId, MemberId, device_of
-from medsync_protocol.journal import Guard, OpRecord, Record, Restart
+from medsync_protocol.journal import Guard, OpRecord, Record, Restart, Rewind
 from medsync_protocol.operation import join
 from medsync_protocol.ports import Standing
 from medsync_sim.disk import Disk
@@ -198,6 +198,13 @@ class SimNode:
             if isinstance(record, OpRecord):
                 self.bodies[record.context, record.chain, record.seq] = record
                 self.world.saw_record(self, record)
+            elif isinstance(record, Rewind):
+                self._rewind(record)
+
+    def _rewind(self, record: Rewind) -> None:
+        seq = record.first
+        while self.bodies.pop((record.context, record.chain, seq), None) is not None:
+            seq += 1
 
     def _retry_commit(self) -> None:
         if self._stuck is None or self.disk.full:
@@ -239,6 +246,9 @@ class SimNode:
                 for record in about:
                     wire = join(record.header, record.signature, record.body)
                     self.outbox.push(engine.reread(self.now, context, wire))
+            case fx.ReadBranch(context, chain, first, end):
+                wires = [self.wire(context, chain, seq) for seq in range(first, end)]
+                self.outbox.push(engine.branch_read(self.now, context, chain, wires))
             case fx.Evaluate():
                 self._evaluate(effect, self.starts)
             case fx.Knock(addresses, protocol, question):

@@ -6,7 +6,7 @@ are checkpoints.py's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
 from medsync_protocol import erasing
@@ -19,7 +19,7 @@ from medsync_protocol.commitments import Commitments
 from medsync_protocol.consent_map import ConsentMap
 from medsync_protocol.effects import Effect, Notify, Persist
 from medsync_protocol.errors import Refused
-from medsync_protocol.ids import ChainId, OpId
+from medsync_protocol.ids import NOTHING_SEEN, ChainId, OpId
 from medsync_protocol.journal import Record, ValueRecord
 from medsync_protocol.kinds import Plane, Verdict
 from medsync_protocol.membership import MembershipState
@@ -131,11 +131,16 @@ class Acceptance:
 
     def is_forked(self, cut: Cut) -> bool:
         """Whether a fork lies below it; what was accepted before its fork was known stays accepted."""
-        below, before = cut.vector, self.head.cut.vector
-        return any(
-            below.get(chain, 0) > max(first, before.get(chain, 0))
+        return bool(self._forks_below(cut.vector))
+
+    def _forks_below(self, below: Vector) -> set[ChainId]:
+        """Chains whose fork who made this cut can't have known; those accepted before are no matter any more."""
+        before = self.head.cut.vector
+        return {
+            chain
             for chain, first in self._replica.judge.forks.items()
-        )
+            if below.get(chain, 0) > max(first, before.get(chain, 0))
+        }
 
     def cut(self, vector: Vector) -> Cut:
         """The cut at what is held below the vector."""
@@ -148,10 +153,10 @@ class Acceptance:
         """What a statement with this cut is made from; `not_before` in seconds."""
         replica, head = self._replica, self.head
         below = cut.vector
-        state = replica.fold.state_of(
-            op_id for op_id, (chain, seq) in replica.places.items() if below.get(chain, 0) > seq
-        )
-        verdicts = tuple(self._verdicts(below, state))
+        unknown = self._forks_below(below)
+        held = (op_id for op_id, (chain, seq) in replica.places.items() if below.get(chain, 0) > seq)
+        state = replica.fold.state_of(held, unknown)
+        verdicts = tuple(self._verdicts(below, state, unknown))
         return Plan(
             anchor=self.contract, head=head.statement, peaks=head.peaks, consents=self.consents,
             changes=self._changes(verdicts), cut=cut, verdicts=verdicts,
@@ -161,12 +166,14 @@ class Acceptance:
         )  # fmt: skip
 
     def _verdicts(
-        self, below: Vector, state: MembershipState
+        self, below: Vector, state: MembershipState, unknown_forks: Container[ChainId]
     ) -> Iterable[tuple[ChainId, int, OpId, Verdict]]:
         replica = self._replica
         for chain, seq, slot in replica.chains.between(self.head.cut.vector, below):
             if slot.plane == Plane.DATA:
-                yield chain, seq, slot.op_id, replica.judge.judge_at(chain, seq, slot, state)
+                yield chain, seq, slot.op_id, replica.judge.judge_at(
+                    chain, seq, slot, state, fork_known=chain not in unknown_forks
+                )
             else:
                 yield chain, seq, slot.op_id, state.verdicts[slot.op_id]
 
@@ -203,15 +210,16 @@ class Acceptance:
         self._maps.append(before)
         self.consents = built.consents
         self.history.append(accepted)
-        effects = self._freeze(plan.verdicts, accepted)
+        self._freeze(plan.verdicts, accepted)
+        effects = replica.rejudge()
         accepted = self.history[-1] = replace(accepted, obliged=self.closed())
         fields = (("k", accepted.statement.k), ("digest", hex(accepted.digest)))
         records = self._records(accepted, before, built.nodes)
         return [Persist(records, True), *effects, Notify("accepted", replica.context, fields)]
 
-    def _freeze(self, verdicts: Verdicts, accepted: Accepted) -> list[Effect]:
-        self._replica.seen = (accepted.statement.k, felt_bytes(accepted.digest))
-        return self._replica.settle((chain, seq, verdict) for chain, seq, _, verdict in verdicts)
+    def _freeze(self, verdicts: Verdicts, accepted: Accepted) -> None:
+        seen = (accepted.statement.k, felt_bytes(accepted.digest))
+        self._replica.settle(seen, ((chain, seq, verdict) for chain, seq, _, verdict in verdicts))
 
     def _records(self, accepted: Accepted, before: ConsentMap, nodes: bytes) -> tuple[Record, ...]:
         context, k = self._replica.context, accepted.statement.k
@@ -255,9 +263,9 @@ class Acceptance:
             ]
         if not thawed:
             return []
-        replica.seen = (self.accepted, felt_bytes(self.head.digest) if self.accepted else bytes(32))
+        replica.thaw((self.accepted, felt_bytes(self.head.digest)) if self.accepted else NOTHING_SEEN, thawed)
         notice = Notify("retracted", replica.context, (("k", k),))
-        return [Persist(tuple(records), True), *replica.thaw(thawed), notice]
+        return [Persist(tuple(records), True), *replica.rejudge(), notice]
 
     # -- restart ----------------------------------------------------------------------------------------------
 
@@ -282,14 +290,14 @@ class Acceptance:
         genesis = self._replica.chains.slot(self._replica.genesis_chain, 0).op_id
         signers = check_opening(self.anchoring.opening, genesis, self._replica.membership)
         self._open(self.anchoring, signers)
-        effects: list[Effect] = []
         for k in range(1, len(self._stored) + 1):
             before = self.head
             accepted = Accepted.decode(self._stored[k], before.statement)
             verdicts = tuple(self._recorded(before.cut.vector, accepted))
             self._fold_labels(verdicts, count=True)
             self.history.append(accepted)
-            effects += self._freeze(verdicts, accepted)
+            self._freeze(verdicts, accepted)
+        effects = self._replica.rejudge()
         self._commitments.changes()
         root = felt_of(felt_bytes(self.head.statement.consent_root))
         self.consents = ConsentMap.restore(root, self._nodes)

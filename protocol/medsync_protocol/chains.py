@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from medsync_protocol.ids import ChainId, KeyId, OpId
+from medsync_protocol.ids import ChainId, KeyId, OpId, Seen
 from medsync_protocol.kinds import Verdict
 from medsync_protocol.operation import NO_OP, Header
 
@@ -22,17 +22,19 @@ class Slot:
     heads: tuple[OpId, ...]
     key_id: KeyId
     hlc: int
+    seen: Seen
     verdict: Verdict = Verdict.EFFECTIVE
     final: bool = False
 
 
 class Chains:
-    """Slots by chain and seq, and the interned heads and key ids they share."""
+    """Slots by chain and seq, and the interned heads, key ids and checkpoints they share."""
 
     def __init__(self) -> None:
         self._slots: dict[ChainId, list[Slot]] = {}
         self._heads: dict[tuple[OpId, ...], tuple[OpId, ...]] = {}
         self._keys: dict[KeyId, KeyId] = {}
+        self._seen: dict[Seen, Seen] = {}
         self._final: Vector = {}
 
     def next_seq(self, chain: ChainId) -> int:
@@ -54,9 +56,14 @@ class Chains:
         assert header.seq == len(slots), "callers append in order"
         heads = self._heads.setdefault(header.membership_heads, header.membership_heads)
         key_id = self._keys.setdefault(header.key_id, header.key_id)
-        slot = Slot(op_id, header.plane, heads, key_id, header.hlc)
+        seen = self._seen.setdefault(header.seen, header.seen)
+        slot = Slot(op_id, header.plane, heads, key_id, header.hlc, seen)
         slots.append(slot)
         return slot
+
+    def cut_back(self, chain: ChainId, first: int) -> None:
+        """Hold the operations from `first` on no more."""
+        del self._slots[chain][first:]
 
     def vector(self) -> Vector:
         """What is held, exactly."""

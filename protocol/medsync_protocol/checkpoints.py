@@ -19,7 +19,7 @@ from medsync_protocol.chains import Vector
 from medsync_protocol.crypto import blake2b
 from medsync_protocol.effects import Effect, Evaluate, Notify, Persist
 from medsync_protocol.errors import Refused
-from medsync_protocol.ids import MemberId
+from medsync_protocol.ids import ChainId, MemberId, OpId
 from medsync_protocol.journal import ValueRecord
 from medsync_protocol.poseidon import Felt, felt_bytes
 from medsync_protocol.refusal import AnchorRefusal
@@ -138,6 +138,17 @@ class Checkpoints:
         """Cuts of candidates whose operations are not all here: reason to ask for vectors."""
         return (candidate.cut.vector for candidate in self._pending)
 
+    def other_branches(self) -> Iterator[tuple[ChainId, int, OpId]]:
+        """(chain, count, id of its last operation) of forked chains that the next accepted checkpoint holds otherwise."""
+        seen = self._observed.get(self.accepted + 1)
+        chains, branches = self._replica.chains, self._replica.branches
+        for candidate in self._pending if seen is not None else ():
+            if seen is None or self.acceptance.contract.digest(candidate.statement) != seen[0]:
+                continue
+            for chain, count, head in candidate.cut.heads:
+                if head in branches or any(chains.differing([(chain, count, head)])):
+                    yield chain, count, head
+
     def lacking(self) -> tuple[int, int] | None:
         """(k, digest) of the next checkpoint, when the chain holds one that is unknown here: to be asked of others."""
         seen = self._observed.get(self.accepted + 1)
@@ -240,8 +251,9 @@ class Checkpoints:
         digest = self.acceptance.contract.digest(candidate.statement)
         if name in self._building or digest in self.tallies or digest in self.differing:
             return []
-        if not self.acceptance.is_closed(candidate.cut):
-            return []
+        accepted = self._observed.get(candidate.statement.k, (0, False))[0] == digest
+        if not accepted and not self.acceptance.is_closed(candidate.cut):
+            return []  # what the chain accepted before this node knew of a fork below it is accepted all the same
         self._building.add(name)
         plan = self.acceptance.plan(candidate.cut, candidate.statement.not_before, candidate)
         return [Evaluate(self._replica.context, plan)]
@@ -276,6 +288,8 @@ class Checkpoints:
         if any(below.get(chain, 0) < count for chain, count in head.obliged.items()):
             return None
         members = [key for _, key in head.next_signers]
+        if not self.acceptance.is_closed(tally.candidate.cut):
+            return None
         if self.voter_key not in members or self._replica.fold.rules() is None:
             return None  # no voter, or the voters chose a membership policy that this node hasn't: it can't judge
         return cast_vote(tally.built.digest, members, self._secret)

@@ -71,6 +71,16 @@ class RereadAbout:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBranch:
+    """Give the wire forms of the held operations first ≤ seq < end of a forked chain to `Engine.branch_read`."""
+
+    context: ContextId
+    chain: ChainId
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluate:
     """Run `plan.build()`, pure and perhaps long, wherever it holds nobody up; give the result to `Engine.evaluated`."""
 
@@ -140,6 +150,7 @@ Effect = (
     | Serve
     | Reread
     | RereadAbout
+    | ReadBranch
     | Evaluate
     | Knock
     | Publish

@@ -23,7 +23,7 @@ from medsync_protocol.held import Held
 from medsync_protocol.identity import Identity
 from medsync_protocol.ids import ChainId, ContextId, DeviceId, MemberId, NetworkId, OpId
 from medsync_protocol.inbox import Inbox
-from medsync_protocol.journal import OpRecord, Record, ValueRecord
+from medsync_protocol.journal import Kept, OpRecord, ValueRecord
 from medsync_protocol.kinds import Role
 from medsync_protocol.operation import born, decode_header, op_id_of
 from medsync_protocol.policy import Policies
@@ -54,7 +54,7 @@ class Engine(Held):
 
     # -- restart ----------------------------------------------------------------------------------------------
 
-    def replay(self, record: Record) -> None:
+    def replay(self, record: Kept) -> None:
         """Take a record from the journal, in order. Asks nothing and sends nothing."""
         if isinstance(record, OpRecord):
             self._replay_op(record)
@@ -157,6 +157,16 @@ class Engine(Held):
             return self._and_after(now, self.replica(context).reread(wire, offered))
         except Invalid as error:
             return [Notify("unreadable", context, (("why", str(error)),))]
+
+    def branch_read(self, now: int, context: ContextId, chain: ChainId, wires: Sequence[bytes]) -> list[Effect]:
+        """What is held of a forked chain whose other branch was accepted."""
+        replica, checkpoints = self.replica(context), self._checkpoints[context]
+        effects: list[Effect] = []
+        for other, count, head in checkpoints.other_branches():
+            if other == chain:
+                effects = forks.switch(replica, chain, count, head, wires)
+                break
+        return self._and_after(now, effects + checkpoints.retry(now))
 
     def evaluated(self, now: int, context: ContextId, plan: Plan, built: Built) -> list[Effect]:
         """A plan was hashed: send what came of it to the members that are connected."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from medsync_protocol.effects import Effect, Notify, Persist
 from medsync_protocol.ids import ChainId, OpId, device_of, short
-from medsync_protocol.journal import ValueRecord
+from medsync_protocol.journal import Record, Rewind, ValueRecord
 from medsync_protocol.kinds import Plane
-from medsync_protocol.operation import Header, Operation, check_signature, decode
+from medsync_protocol.operation import Header, Operation, check_signature, decode, decode_header, split
 
 if TYPE_CHECKING:
     from medsync_protocol.replica import Replica
@@ -58,6 +59,54 @@ def _keep(replica: Replica, operation: Operation) -> bool:
         return False
     replica.add_to_fold(operation)
     return True
+
+
+def branch_to(replica: Replica, chain: ChainId, count: int, head: OpId) -> tuple[int, list[bytes]]:
+    """How the chain looks whose operation `count` - 1 is `head`: (first seq that is another here, wire forms from there).
+
+    While some are lacking, the first is where to ask, and the list is empty.
+    """
+    wires: list[bytes] = []
+    at, seq = head, count - 1
+    while seq >= replica.chains.next_seq(chain) or replica.chains.slot(chain, seq).op_id != at:
+        wire = replica.branches.get(at)
+        if wire is None:
+            return seq, []
+        wires.append(wire)
+        at, seq = decode_header(split(wire)[0]).prev, seq - 1
+        if seq < 0:
+            break
+    return seq + 1, wires[::-1]
+
+
+def switch(
+    replica: Replica, chain: ChainId, count: int, head: OpId, ours: Sequence[bytes]
+) -> list[Effect]:
+    """The chain of blocks accepted another branch than the one held: it takes its place, ours stays as evidence (§3.6).
+
+    `ours`: the wire forms held from where the branches part. Nothing happens when they are not that any more.
+    """
+    first, theirs = branch_to(replica, chain, count, head)
+    if not theirs or replica.chains.next_seq(chain) != first + len(ours):
+        return []
+    if first < replica.chains.final_count(chain):
+        return [Notify("final_fork", replica.context, (("device", short(device_of(chain))), ("seq", first)))]
+    context = replica.context
+    records: list[Record] = [Rewind(context, chain, first)]
+    for wire in ours:
+        operation = decode(wire, network=replica.network, context=context)
+        replica.drop(operation)
+        replica.branches[operation.op_id] = wire
+        records.append(ValueRecord("fork", context, _key(operation.header, operation.op_id), wire))
+    replica.chains.cut_back(chain, first)
+    effects: list[Effect] = [Persist(tuple(records), True)]
+    for wire in theirs:
+        operation = decode(wire, network=replica.network, context=context)
+        del replica.branches[operation.op_id]
+        effects += replica.hold(operation)
+        gone = ValueRecord("fork", context, _key(operation.header, operation.op_id), None)
+        effects.append(Persist((gone,), False))
+    return [*effects, *replica.rejudge(), Notify("branch", context, (("device", short(device_of(chain))),))]
 
 
 def replay(replica: Replica, record: ValueRecord) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import Final, NewType
 
 NetworkId = NewType("NetworkId", bytes)
 """32 bytes: BLAKE2b-256 of the network's genesis header."""
@@ -33,6 +33,10 @@ DirectiveId = NewType("DirectiveId", bytes)
 
 Instant = NewType("Instant", int)
 """Milliseconds since 1970-01-01T00:00Z."""
+
+Seen = tuple[int, bytes]
+"""The newest accepted checkpoint that an operation's author knew: (k, digest of 32 bytes)."""
+NOTHING_SEEN: Final[Seen] = (0, bytes(32))
 
 NETWORK_CONTEXT = ContextId(bytes(32))
 """The network is the context with id 0 of its consortium (DESIGN §2)."""

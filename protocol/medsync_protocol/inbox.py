@@ -17,6 +17,7 @@ from medsync_protocol.held import Held
 from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, DeviceId, KeyId, MemberId, short
 from medsync_protocol.joining import accepted_reply, check_invitation, read_request
 from medsync_protocol.kinds import Plane, Role
+from medsync_protocol.learning import take_key
 from medsync_protocol.operation import PROTOCOL_VERSION, decode_header, split
 from medsync_protocol.ports import MAX_GUEST_FRAME
 from medsync_protocol.poseidon import Felt, felt_bytes, felt_of
@@ -227,7 +228,7 @@ class Inbox:
         key_id = KeyId(want_bytes(name, 32))
         if key_id not in needed_keys(replica):
             return []
-        return replica.take_key(key_id, want_bytes(box, at_most=256))
+        return take_key(replica, key_id, want_bytes(box, at_most=256))
 
     # -- heartbeats, checkpoints, questions -------------------------------------------------------------------
 

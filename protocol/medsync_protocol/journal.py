@@ -13,7 +13,7 @@ from medsync_protocol.codec import pack, unpack, want_array, want_bool, want_byt
 from medsync_protocol.errors import Malformed
 from medsync_protocol.ids import ChainId, ContextId
 
-_OP, _VALUE = 1, 2
+_OP, _VALUE, _REWIND = 1, 2, 3
 _ROW_BOUNDS = ((0, 0, -(2**63)), (4095, 65535, 2**63 - 1))  # least and largest index, kind, subject tag
 
 
@@ -54,7 +54,18 @@ class ValueRecord:
     secret: bool = False
 
 
-Record = OpRecord | ValueRecord
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """Operations of a chain from `first` on are held no more: a forked chain was accepted with its other branch."""
+
+    context: ContextId
+    chain: ChainId
+    first: int
+
+
+Kept = OpRecord | ValueRecord
+"""What a store gives back."""
+Record = Kept | Rewind
 
 
 def frame(record: Record) -> bytes:
@@ -93,6 +104,8 @@ def _fields(record: Record) -> list[object]:
             ]  # fmt: skip
         case ValueRecord():
             return [_VALUE, record.table, record.context, record.key, record.value, record.secret]
+        case Rewind():
+            return [_REWIND, record.context, record.chain, record.first]
 
 
 def _record(value: object) -> Record:
@@ -113,6 +126,9 @@ def _record(value: object) -> Record:
             want_str(table), ContextId(want_bytes(context, 32)), want_bytes(key),
             None if content is None else want_bytes(content), want_bool(secret),
         )  # fmt: skip
+    if fields[:1] == (_REWIND,):
+        _, context, chain, first = want_array(fields, 4)
+        return Rewind(ContextId(want_bytes(context, 32)), ChainId(want_bytes(chain, 40)), want_int(first))
     raise Malformed("a record of unknown type")
 
 

@@ -1,19 +1,19 @@
 """The membership fold: from a set of membership and keys operations to members, keys, voters and verdicts.
 
-A pure function of the set (PROTOCOL §3): arrival order, duplicates and restarts change nothing. Authority is judged in
-each operation's own causal past, once, when it comes; what counts in a set is membership_judging.py's question, asked
-only for what came after the last operation that everything else knows. Verdicts named in `frozen` are final and are
-taken as they are.
+A pure function of the set and of what is final (PROTOCOL §3): arrival order, duplicates and restarts change nothing.
+Authority is judged in each operation's own causal past, with the final verdicts that its author knew (decision 13); what
+counts in a set is membership_judging.py's question, asked only for what came after the last operation that everything
+else knows. Final verdicts are taken as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from medsync_protocol.actions import Action, Admit, Genesis, PolicyName, Rekey, Remove, Rotate, Rotation, Unreadable
-from medsync_protocol.ids import ChainId, KeyId, MemberId, OpId, device_of
+from medsync_protocol.ids import NOTHING_SEEN, ChainId, KeyId, MemberId, OpId, Seen, device_of
 from medsync_protocol.kinds import Role, Verdict
 from medsync_protocol.membership_draft import Draft, target_of
 from medsync_protocol.membership_judging import Judging, Node, Snapshot, bits
@@ -31,6 +31,20 @@ MAX_SNAPSHOTS: Final = 256  # results kept of causal pasts: a context has a hand
 STRIDE: Final = 64  # one snapshot in so many is kept for good: from there any other is made again
 
 
+class _Final(NamedTuple):
+    """An accepted checkpoint: its digest, and the operations here whose verdicts it made final."""
+
+    root: bytes
+    mask: int
+
+
+class _View(NamedTuple):
+    """With which final verdicts a set is looked at: those up to checkpoint `k`; and what stands on forks (bit set)."""
+
+    k: int
+    forks: int
+
+
 class MembershipFold:
     """The operations of the membership and keys planes of one context, and the state of any causally closed set."""
 
@@ -42,10 +56,11 @@ class MembershipFold:
         self._nodes: list[Node] = []
         self._index: dict[OpId, int] = {}
         self._empty = Snapshot(draft=Draft(self._first_name))
-        self._past = _Memo()
-        self._final = _Memo()
+        self._memo = _Memo()
+        self._finals: dict[int, _Final] = {}
+        self._telling: list[int] = []  # of them those that say something of an operation here, ascending
         self._frozen: dict[OpId, Verdict] = {}
-        self._frozen_mask = 0
+        self._unsure = 0  # operations that became final, or stopped being so, since others were judged on them
         self._forks: dict[ChainId, int] = {}
         self._forked_mask = 0
         self._heads: frozenset[OpId] = frozenset()
@@ -65,30 +80,27 @@ class MembershipFold:
     # -- operations -------------------------------------------------------------------------------------------
 
     def add(
-        self, op_id: OpId, chain: ChainId, heads: Iterable[OpId], action: Action, seen: int = 0, seq: int = -1
-    ) -> None:
+        self, op_id: OpId, chain: ChainId, heads: Iterable[OpId], action: Action, seen: Seen = NOTHING_SEEN,
+        seq: int = -1,
+    ) -> None:  # fmt: skip
         """Take an operation all of whose `heads` are here. The same one again changes nothing.
 
         `seen`: the newest checkpoint that its author says it knew; `seq`: its place on its chain.
         """
         if op_id in self._index:
             return
+        self._judge_again()
         heads = tuple(heads)
         indexes = self._reduced(self._index[head] for head in heads)
         past = 0
         for i in indexes:
             past |= self._nodes[i].past | 1 << i
-        node = self._judged(op_id, chain, action, past, indexes, seen)
-        node = replace(node, seq=seq, resumed=self._resumed(chain, seq, indexes))
+        node = self._judged(op_id, chain, action, past, indexes, seen, seq)
         self._heads = self._heads.difference(heads) | {op_id}
         self._current = None
         self._index[op_id] = len(self._nodes)
         self._nodes.append(node)
         self._mark_forked(len(self._nodes) - 1)
-
-    def _resumed(self, chain: ChainId, seq: int, heads: tuple[int, ...]) -> bool:
-        known = self._snapshot(heads, final=False).draft.resumed.get(chain, ())
-        return any(seq >= resumed.seq for resumed in known)
 
     def fork(self, chain: ChainId, seq: int) -> None:
         """The chain was signed twice at `seq`: from there on nothing on it counts that is not final."""
@@ -104,25 +116,25 @@ class MembershipFold:
         if first is None or node.seq < first or node.resumed or self._forked_mask >> index & 1:
             return
         self._forked_mask |= 1 << index
-        self._final.forget(1 << index)
         self._current = None
 
     def _judged(
-        self, op_id: OpId, chain: ChainId, action: Action, past: int, heads: tuple[int, ...], seen: int
+        self, op_id: OpId, chain: ChainId, action: Action, past: int, heads: tuple[int, ...], seen: Seen, seq: int
     ) -> Node:
         nodes = self._nodes
         ground = self._common(heads)
-        known = self._snapshot(heads, final=False)
+        known = self._snapshot(heads, self._known(seen))
         state = known.state
         if isinstance(action, Genesis):
             author = action.founder.member if action.founder.device == device_of(chain) else None
         else:
             author = state.devices.get(device_of(chain))
-        at = seen if author is None else max(seen, known.draft.claims.get(author, 0))
+        at = seen[0] if author is None else max(seen[0], known.draft.claims.get(author, 0))
         node = Node(
             op_id=op_id, chain=chain, action=action, past=past, heads=heads,
-            generation=1 + max((nodes[i].generation for i in heads), default=0), at=at, ground=ground,
-            depth=1 + (nodes[ground].depth if ground >= 0 else 0), author=author, own=Verdict.EFFECTIVE,
+            generation=1 + max((nodes[i].generation for i in heads), default=0), seen=seen, at=at, ground=ground,
+            depth=1 + (nodes[ground].depth if ground >= 0 else 0), author=author, own=Verdict.EFFECTIVE, seq=seq,
+            resumed=any(seq >= resumed.seq for resumed in known.draft.resumed.get(chain, ())),
         )  # fmt: skip
         verdict, ruling = self._authority(node, state)
         policy = self._policy(state)
@@ -180,25 +192,60 @@ class MembershipFold:
             cool_down=cool_down, delay=delay, forward=policy.concurrent_ops_of_removed() is Concurrent.KEEP,
         )  # fmt: skip
 
-    def freeze(self, verdicts: Mapping[OpId, Verdict]) -> None:
-        """These verdicts stand in an accepted checkpoint: from now on they are given, not computed."""
+    # -- finality ---------------------------------------------------------------------------------------------
+
+    def freeze(self, k: int, root: bytes, verdicts: Mapping[OpId, Verdict]) -> None:
+        """Checkpoint `k` with the digest `root` is accepted: these verdicts are given from now on, not computed.
+
+        They are too in the past of whoever wrote after seeing it. Later ones come after earlier ones.
+        """
         mine = {op_id: verdict for op_id, verdict in verdicts.items() if op_id in self._index}
-        if any(self._frozen.get(op_id) is not verdict for op_id, verdict in mine.items()):
-            self._frozen.update(mine)
-            self._refreeze(mine)
+        mask = sum(1 << self._index[op_id] for op_id in mine)
+        self._finals[k] = _Final(root, mask)
+        if mask:
+            self._telling.append(k)
+        self._frozen.update(mine)
+        self._refrozen(mask)
 
-    def thaw(self, op_ids: Iterable[OpId]) -> None:
-        """The block that froze these vanished."""
-        gone = list(op_ids)
-        for op_id in gone:
-            self._frozen.pop(op_id, None)
-        self._refreeze(gone)
+    def thaw(self, k: int) -> None:
+        """The blocks that held the checkpoints from `k` on vanished."""
+        gone = 0
+        for later in [n for n in self._finals if n >= k]:
+            gone |= self._finals.pop(later).mask
+        self._telling = [n for n in self._telling if n < k]
+        for index in bits(gone):
+            self._frozen.pop(self._nodes[index].op_id, None)
+        self._memo.forget(gone, lambda view: view.k >= k)
+        self._refrozen(gone)
 
-    def _refreeze(self, changed: Iterable[OpId]) -> None:
-        mask = sum(1 << self._index[op_id] for op_id in changed if op_id in self._index)
-        self._frozen_mask = sum(1 << self._index[op_id] for op_id in self._frozen)
-        self._final.forget(mask)
+    def _refrozen(self, mask: int) -> None:
+        self._unsure |= mask
         self._current = None
+
+    def _judge_again(self) -> None:
+        """Operations whose authors knew a checkpoint before this node did, or one that vanished since."""
+        unsure, self._unsure = self._unsure, 0
+        if not unsure:
+            return
+        changed = 0
+        for i in range((unsure & -unsure).bit_length(), len(self._nodes)):
+            node = self._nodes[i]
+            if not (node.past & changed or (node.seen[0] and node.past & unsure)):
+                continue
+            again = self._judged(
+                node.op_id, node.chain, node.action, node.past, node.heads, node.seen, node.seq
+            )
+            if again != node:
+                self._nodes[i] = again
+                changed |= 1 << i
+                self._memo.forget(1 << i)
+        self._current = None
+
+    def _known(self, seen: Seen) -> _View:
+        """What is final for someone who knew this checkpoint; one that vanished since stands on the one before it."""
+        k, root = seen
+        final = self._finals.get(k)
+        return _View(k if final is None or final.root == root else k - 1, forks=0)
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -208,10 +255,14 @@ class MembershipFold:
 
     def state(self) -> MembershipState:
         """Of everything held."""
+        self._judge_again()
         if self._current is None:
             heads = self._reduced(self._index[op_id] for op_id in self._heads)
-            self._current = self._snapshot(heads, final=True).state
+            self._current = self._snapshot(heads, self._newest()).state
         return self._current
+
+    def _newest(self) -> _View:
+        return _View(max(self._finals, default=0), forks=self._forked_mask)
 
     def rules(self) -> Policy | None:
         """The policy in force; None when this node doesn't have it."""
@@ -225,18 +276,24 @@ class MembershipFold:
         """Whether the author proposed this already: it is open, or must cool down (`at`: the newest checkpoint known)."""
         return _repeats(self.state(), author, action, at)
 
-    def state_at(self, heads: Iterable[OpId]) -> MembershipState:
-        """As an author that cites these heads knew it. Final verdicts don't reach back into it."""
-        return self._snapshot(self._reduced(self._index[head] for head in heads), final=False).state
+    def state_at(self, heads: Iterable[OpId], seen: Seen = NOTHING_SEEN) -> MembershipState:
+        """As an author that cites these heads, and had seen this checkpoint, knew it."""
+        self._judge_again()
+        return self._snapshot(self._reduced(self._index[head] for head in heads), self._known(seen)).state
 
-    def state_of(self, op_ids: Iterable[OpId]) -> MembershipState:
-        """Of a subset with all that it rests on, for instance what lies below a cut."""
+    def state_of(self, op_ids: Iterable[OpId], unknown_forks: Container[ChainId] = ()) -> MembershipState:
+        """Of a subset with all that it rests on, for instance what lies below a cut; without what we know of some forks."""
+        self._judge_again()
         chosen = inner = 0
         for op_id in op_ids:
             index = self._index[op_id]
             chosen |= self._nodes[index].past | 1 << index
             inner |= self._nodes[index].past
-        return self._snapshot(tuple(bits(chosen & ~inner)), final=True).state
+        view = self._newest()
+        if any(chain in unknown_forks for chain in self._forks):
+            known = [i for i in bits(view.forks) if self._nodes[i].chain not in unknown_forks]
+            view = view._replace(forks=sum(1 << i for i in known))
+        return self._snapshot(tuple(bits(chosen & ~inner)), view).state
 
     def in_past(self, op_id: OpId, heads: Iterable[OpId]) -> bool:
         """Whether an author citing `heads` had seen `op_id`."""
@@ -306,70 +363,90 @@ class MembershipFold:
                     other = nodes[other].ground
         return found
 
-    def _snapshot(self, heads: tuple[int, ...], *, final: bool) -> Snapshot:
+    def _snapshot(self, heads: tuple[int, ...], view: _View) -> Snapshot:
         if not heads:
             return self._empty
-        if final:
-            settled = self._frozen_mask | self._forked_mask
-            final = any(settled & (self._nodes[i].past | 1 << i) for i in heads)
-        memo = self._final if final else self._past
-        found = memo.get(heads)
+        view = self._narrowed(view, heads)
+        found = self._memo.get(heads, view)
         if found is None:
-            found = self._from_ground(heads, memo, final) if len(heads) > 1 else self._climb(heads[0], memo, final)
+            found = self._from_ground(heads, view) if len(heads) > 1 else self._climb(heads[0], view)
         return found
 
-    def _from_ground(self, heads: tuple[int, ...], memo: _Memo, final: bool) -> Snapshot:
-        common = self._common(heads)
-        ground = self._snapshot((common,), final=final) if common >= 0 else self._empty
-        return memo.keep(heads, self._on(ground, heads, final), for_good=False)
+    def _narrowed(self, view: _View, heads: tuple[int, ...]) -> _View:
+        """The least view that shows the same of this set: the newest checkpoint up to `k` that says something of it."""
+        closed = 0
+        for i in heads:
+            closed |= self._nodes[i].past | 1 << i
+        k = next((k for k in reversed(self._telling) if k <= view.k and self._finals[k].mask & closed), 0)
+        return _View(k, view.forks & closed)
 
-    def _climb(self, head: int, memo: _Memo, final: bool) -> Snapshot:
+    def _from_ground(self, heads: tuple[int, ...], view: _View) -> Snapshot:
+        common = self._common(heads)
+        ground = self._snapshot((common,), view) if common >= 0 else self._empty
+        return self._memo.keep(heads, view, self._on(ground, heads, view), for_good=False)
+
+    def _climb(self, head: int, view: _View) -> Snapshot:
         """From the last ground whose result is kept up to this operation, in strides."""
         steps, at = [head], self._nodes[head].ground
-        while at >= 0 and memo.get((at,)) is None:
+        known: Snapshot | None = None
+        while at >= 0:
+            known = self._memo.get((at,), self._narrowed(view, (at,)))
+            if known is not None:
+                break
             if self._nodes[at].depth % STRIDE == 0:
                 steps.append(at)
             at = self._nodes[at].ground
-        known = memo.get((at,)) if at >= 0 else None
         ground = self._empty if known is None else known
         for step in reversed(steps):
             for_good = self._nodes[step].depth % STRIDE == 0
-            ground = memo.keep((step,), self._on(ground, (step,), final), for_good=for_good)
+            narrowed = self._narrowed(view, (step,))
+            ground = self._memo.keep((step,), narrowed, self._on(ground, (step,), narrowed), for_good=for_good)
         return ground
 
-    def _on(self, ground: Snapshot, heads: tuple[int, ...], final: bool) -> Snapshot:
+    def _on(self, ground: Snapshot, heads: tuple[int, ...], view: _View) -> Snapshot:
         chosen = 0
         for i in heads:
             chosen |= self._nodes[i].past | 1 << i
-        given = self._frozen if final else {}
-        forked = self._forked_mask if final else 0
-        return Judging(self._nodes, self._index, ground, chosen & ~ground.mask, given, forked).judged()
+        chosen &= ~ground.mask
+        given = self._given(chosen, view.k)
+        return Judging(self._nodes, self._index, ground, chosen, given, view.forks).judged()
+
+    def _given(self, chosen: int, k: int) -> Mapping[OpId, Verdict]:
+        """Of these operations the verdicts that checkpoints up to `k` made final."""
+        final = 0
+        for at in reversed(self._telling):
+            if not chosen & ~final:
+                break
+            if at <= k:
+                final |= self._finals[at].mask
+        return {op_id: self._frozen[op_id] for i in bits(chosen & final) if (op_id := self._nodes[i].op_id)}
 
 
 class _Memo:
-    """Results by reduced heads: the latest ones, and some for good."""
+    """Results by reduced heads and view: the latest ones, and some for good."""
 
     def __init__(self) -> None:
-        self._latest: dict[tuple[int, ...], Snapshot] = {}
-        self._for_good: dict[tuple[int, ...], Snapshot] = {}
+        self._latest: dict[tuple[tuple[int, ...], _View], Snapshot] = {}
+        self._for_good: dict[tuple[tuple[int, ...], _View], Snapshot] = {}
 
-    def get(self, heads: tuple[int, ...]) -> Snapshot | None:
-        found = self._latest.get(heads)
-        return self._for_good.get(heads) if found is None else found
+    def get(self, heads: tuple[int, ...], view: _View) -> Snapshot | None:
+        found = self._latest.get((heads, view))
+        return self._for_good.get((heads, view)) if found is None else found
 
-    def keep(self, heads: tuple[int, ...], snapshot: Snapshot, *, for_good: bool) -> Snapshot:
+    def keep(self, heads: tuple[int, ...], view: _View, snapshot: Snapshot, *, for_good: bool) -> Snapshot:
         if for_good:
-            self._for_good[heads] = snapshot
+            self._for_good[heads, view] = snapshot
         else:
             while len(self._latest) >= MAX_SNAPSHOTS:
                 del self._latest[next(iter(self._latest))]
-            self._latest[heads] = snapshot
+            self._latest[heads, view] = snapshot
         return snapshot
 
-    def forget(self, mask: int) -> None:
-        """Results of sets that hold one of these."""
-        self._latest = {heads: found for heads, found in self._latest.items() if not found.mask & mask}
-        self._for_good = {heads: found for heads, found in self._for_good.items() if not found.mask & mask}
+    def forget(self, mask: int, shows: Callable[[_View], bool] = lambda view: True) -> None:
+        """Results of sets that hold one of these, in the views that show it."""
+        for kept in (self._latest, self._for_good):
+            for key in [key for key, found in kept.items() if found.mask & mask and shows(key[1])]:
+                del kept[key]
 
 
 def _repeats(past: MembershipState, author: MemberId, action: Action, at: int) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from medsync_protocol.actions import Action, Admit, Endorse, Genesis, Leave, Rekey, Remove, SetRole
-from medsync_protocol.ids import ChainId, MemberId, OpId
+from medsync_protocol.ids import ChainId, MemberId, OpId, Seen
 from medsync_protocol.kinds import Role, Verdict
 from medsync_protocol.membership_draft import Draft, target_of
 from medsync_protocol.membership_state import MembershipState, Proposal
@@ -20,9 +20,10 @@ from medsync_protocol.membership_verdicts import Verdicts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """An operation in the graph, with what its own causal past says of it for ever.
+    """An operation in the graph, with what its own causal past says of it.
 
-    `past`: bit set over indexes, never part of a result. `at`: the newest checkpoint that its author ever said it knew.
+    `past`: bit set over indexes, never part of a result. `seen`: the newest checkpoint that it says its author knew;
+    `at`: the newest one that its author ever said it knew.
     `ground`: the last operation before it that everything after knows; -1 for none. `admin`: it takes the admin role.
     """
 
@@ -32,6 +33,7 @@ class Node:
     past: int
     heads: tuple[int, ...]
     generation: int
+    seen: Seen
     at: int
     ground: int
     depth: int

@@ -120,6 +120,14 @@ class Opener:
                 return
         self.wanted[header.chain, header.seq] = author
 
+    def drop(self, place: Place) -> None:
+        """Another operation takes this place."""
+        self.wanted.pop(place, None)
+        self.without_epoch.pop(place, None)
+        self.gone.discard(place)
+        for waiting in self._unopened.values():
+            waiting.discard(place)
+
     def waiting_for(self, missing: bytes) -> list[Place]:
         """Operations that waited for this key; asked once, they are to be read again."""
         return sorted(self._unopened.pop(missing, ()))

@@ -17,7 +17,7 @@ from medsync_protocol.application import Label
 from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_int
 from medsync_protocol.crypto import blake2b, sign, verify
 from medsync_protocol.errors import BrokenChain, Malformed
-from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, KeyId, NetworkId, OpId, device_of
+from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, KeyId, NetworkId, OpId, Seen, device_of
 from medsync_protocol.kinds import Audience, OpKind, Plane
 
 PROTOCOL_VERSION: Final = 1
@@ -52,6 +52,11 @@ class Header:
     entries_root: bytes
     count: int
     version: int = PROTOCOL_VERSION
+
+    @property
+    def seen(self) -> Seen:
+        """The checkpoint that the author knew."""
+        return self.seen_k, self.seen_root
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
-from medsync_protocol import erasing, forks
-from medsync_protocol.actions import Action, Admit, Genesis, Merge, decode_action, encode_action
+from medsync_protocol import erasing, forks, learning
+from medsync_protocol.actions import Action, Genesis, Merge, decode_action, encode_action
 from medsync_protocol.application import Application, Draft, Label, OpenedEntry
 from medsync_protocol.chains import Chains, Slot, Vector
 from medsync_protocol.crypto import Entropy, blake2b
 from medsync_protocol.effects import Effect, Notify, Persist, Reread
 from medsync_protocol.errors import BadSignature, BrokenChain, Malformed, NotPermitted, Refused
+from medsync_protocol.folded import Folded
 from medsync_protocol.identity import Identity
 from medsync_protocol.ids import (
-    ChainId, ContextId, KeyId, MemberId, NetworkId, OpId, SubjectRef, short,
+    NOTHING_SEEN, ChainId, ContextId, KeyId, MemberId, NetworkId, OpId, Seen, SubjectRef, short,
 )  # fmt: skip
-from medsync_protocol.journal import IndexRow, OpRecord, ValueRecord
+from medsync_protocol.journal import IndexRow, OpRecord
 from medsync_protocol.kinds import Audience, EntryKind, OpKind, Plane, Role, Verdict
 from medsync_protocol.membership import MembershipFold, MembershipState
 from medsync_protocol.membership_verdicts import Verdicts
@@ -84,12 +85,13 @@ class Replica:
         self.suspected: set[Place] = set()
         """Places where whoever sent the operation after it must hold another one than this node: to be asked for."""
         self.parking = ParkingLot()
-        self.seen: tuple[int, bytes] = (0, bytes(32))  # the newest accepted checkpoint (k, digest)
+        self.seen = NOTHING_SEEN
         self._clock = 0
-        self._folded: dict[Place, list[OpenedEntry]] = {}
+        self.folded = Folded(self.application)
         self._tags: dict[SubjectRef, int] = {}
-        self._subject_count = -1
+        self.subject_count = -1
         self._removed_seen: tuple[OpId, ...] = ()
+        self._misread: list[Place] = []  # operations that were opened as a stranger's and are not: to be opened again
         self._verdicts: Verdicts | None = None
         self._replayed: list[Effect] = []
         self._usable: tuple[MembershipState | None, KeyId | None] = (None, None)
@@ -150,13 +152,13 @@ class Replica:
     def forget(self, gone: Callable[[OpenedEntry], bool]) -> None:
         """A subject's key was destroyed: so is what was kept of these entries to fold them again."""
         assert self.application is not None
-        self._folded = {p: [e for e in kept if not gone(e)] for p, kept in self._folded.items()}
+        self.folded.forget(gone)
         self.ring.set_subjects(self.application.subject_keys())
-        self._subject_count = -1
+        self.subject_count = -1
 
     def _open(self, operation: Operation) -> Opened:
         header = operation.header
-        author = self.judge.author(header.chain, header.membership_heads)
+        author = self.judge.author(header.chain, header.membership_heads, header.seen)
         return self.opener.open(operation, author, self.membership)
 
     # -- writing ----------------------------------------------------------------------------------------------
@@ -290,6 +292,18 @@ class Replica:
             return [Reread(self.context, header.chain, header.seq, operation.body_bytes)]
         return []
 
+    def drop(self, operation: Operation) -> None:
+        """Hold an operation of a forked chain no more: another branch takes its place."""
+        place = (operation.header.chain, operation.header.seq)
+        self.folded.drop(place)
+        self.labels.pop(place, None)
+        self.places.pop(operation.op_id, None)
+        self.opener.drop(place)
+
+    def hold(self, operation: Operation) -> list[Effect]:
+        """Take an operation whose signature was checked and that follows what is held of its chain."""
+        return self._hold(operation, own=False)
+
     # -- holding ----------------------------------------------------------------------------------------------
 
     def _hold(
@@ -312,7 +326,7 @@ class Replica:
         self, operation: Operation, slot: Slot, opened: Opened | None
     ) -> tuple[list[Effect], tuple[IndexRow, ...], bool]:
         action = self._add_action(operation, slot)
-        return [*self._learn(action), *self.rejudge(), Notify("membership", self.context)], (), True
+        return [*learning.learn(self, action), *self.rejudge(), Notify("membership", self.context)], (), True
 
     def _add_action(self, operation: Operation, slot: Slot) -> Action:
         self.places[operation.op_id] = (operation.header.chain, operation.header.seq)
@@ -322,33 +336,9 @@ class Replica:
         """Let a membership or keys operation, or a branch beside one, be judged."""
         header = operation.header
         action = read_action(header, operation.body, self.context)
-        self.fold.add(operation.op_id, header.chain, header.membership_heads, action, header.seen_k, header.seq)
+        self.fold.add(operation.op_id, header.chain, header.membership_heads, action, header.seen, header.seq)
         self.governance_wires[operation.op_id] = operation.wire
         return action
-
-    def _learn(self, action: Action) -> list[Effect]:
-        gained: list[KeyId] = []
-        bad = False
-        rotation = getattr(action, "rotation", None)
-        if rotation is not None:
-            gained, bad = self.ring.learn(rotation, self.member)
-        elif isinstance(action, Admit) and action.card.member == self.member:
-            gained, bad = self.ring.learn_box(action.key_id, action.wrap)
-        effects: list[Effect] = [r for key_id in gained for r in self._reread_all(key_id)]
-        if bad:
-            effects.append(Notify("bad_rotation", self.context))
-        return effects
-
-    def take_key(self, key_id: KeyId, box: bytes) -> list[Effect]:
-        """An epoch key pulled from another member, boxed to this one; a box that doesn't hold it does nothing."""
-        effects: list[Effect] = []
-        for gained in self.ring.learn_box(key_id, box)[0]:
-            record = ValueRecord("epoch_key", self.context, gained, self.ring.epochs()[gained], secret=True)
-            effects += [Persist((record,), True), *self._reread_all(gained)]
-        return effects
-
-    def _reread_all(self, missing: bytes) -> list[Effect]:
-        return [Reread(self.context, chain, seq) for chain, seq in self.opener.waiting_for(missing)]
 
     def _take_data(
         self, operation: Operation, slot: Slot, opened: Opened | None
@@ -379,22 +369,11 @@ class Replica:
                 tag = 0 if entry.subject is None else self.subject_tag(entry.subject)
                 rows.append(IndexRow(entry.index, entry.kind, tag))
             else:
-                application.fold(entry, verdict)
                 kept.append(entry)
-        if kept:
-            self._folded[place] = kept
+        self.folded.fold(place, kept, verdict)
         folds = bool(kept or committed or opened.waits)
         again = [Reread(self.context, *place)] if erasing.concerns_closed(self, kept) else []
-        return [*(self._learn_subjects() if kept else ()), *again], tuple(rows), folds
-
-    def _learn_subjects(self) -> list[Effect]:
-        assert self.application is not None
-        keys = self.application.subject_keys()
-        if len(keys) == self._subject_count:
-            return []
-        self._subject_count = len(keys)
-        self.ring.set_subjects(keys)
-        return [r for subject in self.opener.missing_subjects(keys) for r in self._reread_all(subject)]
+        return [*(learning.learn_subjects(self) if kept else ()), *again], tuple(rows), folds
 
     def reread(self, wire: bytes, offered: bytes = b"") -> list[Effect]:
         """Open a held operation again: a key arrived, or `offered`, a body with ciphertexts that ours lacks."""
@@ -431,41 +410,42 @@ class Replica:
         changed = list(self.judge.changed())
         for chain, seq, slot, verdict in changed:
             self._set_verdict((chain, seq), slot, verdict)
-        return [Notify("verdicts", self.context, (("changed", len(changed)),))] if changed else []
+        again, self._misread = self._misread, []
+        effects: list[Effect] = [Reread(self.context, *place) for place in again]
+        return [Notify("verdicts", self.context, (("changed", len(changed)),)), *effects] if changed else effects
 
     def _set_verdict(self, place: Place, slot: Slot, verdict: Verdict) -> None:
         if slot.verdict is verdict:
             return
+        author: MemberId | None = None
+        if slot.verdict is Verdict.VOID_NOT_A_MEMBER:  # by a checkpoint its author was a member after all
+            author = self.judge.author(place[0], slot.heads, slot.seen)
+            self._misread.append(place)
         slot.verdict = verdict
-        for entry in self._folded.get(place, ()):
-            assert self.application is not None
-            self.application.fold(entry, verdict)
+        self.folded.again(place, verdict, author)
 
-    def settle(self, verdicts: Iterable[tuple[ChainId, int, Verdict]]) -> list[Effect]:
-        """These operations are final under these verdicts, which never change again (S4)."""
-        frozen: dict[OpId, Verdict] = {}
-        for chain, seq, verdict in verdicts:
-            slot = self.chains.slot(chain, seq)
+    def settle(self, seen: Seen, verdicts: Iterable[tuple[ChainId, int, Verdict]]) -> None:
+        """The newest accepted checkpoint makes these verdicts final: they never change again (S4). `rejudge` follows."""
+        final = [(chain, seq, self.chains.slot(chain, seq), verdict) for chain, seq, verdict in verdicts]
+        self.seen = seen
+        self.fold.freeze(*seen, {slot.op_id: v for _, _, slot, v in final if slot.plane != Plane.DATA})
+        self._finality_changed()
+        for chain, seq, slot, verdict in final:
             if slot.plane == Plane.DATA:
                 self._set_verdict((chain, seq), slot, verdict)
-            else:
-                frozen[slot.op_id] = verdict
             self.chains.mark_final(chain, seq)
-        self.fold.freeze(frozen)
-        self._removed_seen = ()
-        return self.rejudge()
 
-    def thaw(self, places: Iterable[Place]) -> list[Effect]:
-        """The block that made these final vanished."""
-        membership: list[OpId] = []
+    def thaw(self, seen: Seen, places: Iterable[Place]) -> None:
+        """The blocks that made these final vanished; `seen` is the newest checkpoint that is left. `rejudge` follows."""
         for chain, seq in places:
             self.chains.mark_open(chain, seq)
-            slot = self.chains.slot(chain, seq)
-            if slot.plane != Plane.DATA:
-                membership.append(slot.op_id)
-        self.fold.thaw(membership)
+        self.seen = seen
+        self.fold.thaw(seen[0] + 1)
+        self._finality_changed()
+
+    def _finality_changed(self) -> None:
+        self.judge.forget()
         self._removed_seen = ()
-        return self.rejudge()
 
     # -- restart ----------------------------------------------------------------------------------------------
 
@@ -481,7 +461,7 @@ class Replica:
         body = decode_body(record.body)
         operation = Operation(op_id, header, body, record.header, record.signature, record.body)
         if record.plane != Plane.DATA:
-            effects = self._learn(self._add_action(operation, slot))
+            effects = learning.learn(self, self._add_action(operation, slot))
         else:
             effects = self._take_data(operation, slot, None)[0]
         self._replayed += [effect for effect in effects if isinstance(effect, Reread)]
@@ -494,6 +474,6 @@ class Replica:
         known = {} if self.application is None else self.application.subject_keys()
         for missing in (*self.opener.missing_epochs(), *self.opener.missing_subjects(known)):
             if len(missing) != 32 or missing in self.ring.epochs():
-                effects += self._reread_all(missing)
+                effects += learning.reread_all(self, missing)
         return effects
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from medsync_protocol import erasing, frames, governance
+from medsync_protocol import erasing, forks, frames, governance
+from medsync_protocol.checkpoints import Checkpoints
 from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_int
 from medsync_protocol.crypto import blake2b, seal, unseal
-from medsync_protocol.effects import Effect, Expel, Knock, Notify, Persist, Publish, Send, Topics
+from medsync_protocol.effects import Effect, Expel, Knock, Notify, Persist, Publish, ReadBranch, Send, Topics
 from medsync_protocol.errors import Invalid, Refused
 from medsync_protocol.frames import FrameKind
 from medsync_protocol.held import Held
@@ -23,6 +24,7 @@ from medsync_protocol.sealing import gossip_keys
 CHECKPOINT_EVERY_MS: Final = 60_000  # default of the setting `checkpoint.every`: cost on chain against open verdicts
 CATCH_UP_MS: Final = 1_000  # certificates and candidates' operations are asked for this often
 ANCHOR_ASKS_MS: Final = 5_000  # who doesn't know where a context is opened asks a member this often
+MAX_BRANCH_ASKS: Final = 63  # operations of another branch that are asked for at a time
 KNOCK_AFTER_MS: Final = 15_000  # without any link for this long, ask a member's door why
 FOLLOW_STAGGER_MS: Final = 2_000  # admins remove from contexts who left the network, one after another
 HINT_EVERY_MS: Final = 1_000  # gossip hints per context while some member is not linked
@@ -251,7 +253,23 @@ class Routine:
                 effects += [Send(session.peer, frame) for session in held.sync.linked(replica)]
             if any(not replica.chains.covers(cut) for cut in checkpoints.waits_for()):
                 effects += self._ask_vectors(replica)
+            effects += self._other_branches(replica, checkpoints)
             effects += checkpoints.retry(now)
+        return effects
+
+    def _other_branches(self, replica: Replica, checkpoints: Checkpoints) -> list[Effect]:
+        """The chain of blocks accepted a branch that we hold as evidence only, or not: take it, or ask for it."""
+        context = replica.context
+        effects: list[Effect] = []
+        for chain, count, head in checkpoints.other_branches():
+            first, wires = forks.branch_to(replica, chain, count, head)
+            if wires:
+                effects.append(ReadBranch(context, chain, first, replica.chains.next_seq(chain)))
+                continue
+            lowest = max(replica.chains.final_count(chain), first - MAX_BRANCH_ASKS)
+            for seq in range(lowest, first + 1):
+                frame = frames.encode(FrameKind.BODY, context, chain, seq)
+                effects += [Send(session.peer, frame) for session in self._held.sync.linked(replica)]
         return effects
 
     def _follow_network(self, now: int, replica: Replica) -> list[Effect]:

@@ -1,6 +1,7 @@
 """Verdicts of data operations: what the set of operations says of each (PROTOCOL §§2–4).
 
-Of its author's authority only the operation's own causal past decides; forks and cut-offs of removals come on top.
+Of its author's authority only the operation's own causal past decides, with the final verdicts that the author knew;
+forks and cut-offs of removals come on top.
 Membership operations are judged by membership.py.
 """
 
@@ -10,9 +11,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from medsync_protocol.chains import Chains, Slot
-from medsync_protocol.ids import ChainId, DeviceId, KeyId, MemberId, OpId, device_of
+from medsync_protocol.ids import ChainId, DeviceId, KeyId, MemberId, OpId, Seen, device_of
 from medsync_protocol.kinds import Plane, Role, Verdict
-from medsync_protocol.membership import MembershipFold, MembershipState
+from medsync_protocol.membership import MembershipFold, MembershipState, Removed
 
 NOBODY: Final = MemberId(bytes(32))
 
@@ -23,12 +24,16 @@ class Judge:
     def __init__(self, fold: MembershipFold, chains: Chains) -> None:
         self._fold = fold
         self._chains = chains
-        self._base: dict[tuple[tuple[OpId, ...], DeviceId, KeyId], tuple[Verdict, MemberId]] = {}
+        self._base: dict[tuple[tuple[OpId, ...], Seen, DeviceId, KeyId], tuple[Verdict, MemberId]] = {}
         self.forks: dict[ChainId, int] = {}
 
-    def author(self, chain: ChainId, heads: tuple[OpId, ...]) -> MemberId:
-        """The member whose device writes this chain, as the cited heads knew; NOBODY when none."""
-        return self._fold.state_at(heads).devices.get(device_of(chain), NOBODY)
+    def author(self, chain: ChainId, heads: tuple[OpId, ...], seen: Seen) -> MemberId:
+        """The member whose device writes this chain, as one with these heads and this checkpoint knew; NOBODY when none."""
+        return self._fold.state_at(heads, seen).devices.get(device_of(chain), NOBODY)
+
+    def forget(self) -> None:
+        """What is final is another now: what pasts said may be, too."""
+        self._base.clear()
 
     def judge(self, chain: ChainId, seq: int, slot: Slot) -> tuple[Verdict, MemberId]:
         """(verdict, author) of a held data operation, by everything held."""
@@ -37,10 +42,12 @@ class Judge:
             return slot.verdict, author
         return self._under(chain, seq, slot, verdict, author, self._fold.state()), author
 
-    def judge_at(self, chain: ChainId, seq: int, slot: Slot, state: MembershipState) -> Verdict:
+    def judge_at(
+        self, chain: ChainId, seq: int, slot: Slot, state: MembershipState, *, fork_known: bool = True
+    ) -> Verdict:
         """The verdict by what `state` was made of, for instance everything below a cut."""
         verdict, author = self._of_past(chain, slot)
-        return self._under(chain, seq, slot, verdict, author, state)
+        return self._under(chain, seq, slot, verdict, author, state, fork_known=fork_known)
 
     def changed(self) -> Iterator[tuple[ChainId, int, Slot, Verdict]]:
         """Held data operations that are not final and whose verdict is another now."""
@@ -55,11 +62,12 @@ class Judge:
         return chain in self.forks and self.forks[chain] <= seq
 
     def _under(
-        self, chain: ChainId, seq: int, slot: Slot, verdict: Verdict, author: MemberId, state: MembershipState
-    ) -> Verdict:
+        self, chain: ChainId, seq: int, slot: Slot, verdict: Verdict, author: MemberId, state: MembershipState,
+        *, fork_known: bool = True,
+    ) -> Verdict:  # fmt: skip
         if not verdict.effective:
             return verdict
-        if self.forked(chain, seq) and not self._resumed(chain, seq, slot, state):
+        if fork_known and self.forked(chain, seq) and not self._resumed(chain, seq, slot, state):
             return Verdict.VOID_FORK
         admissions = state.admissions.get(author, ())
         if not any(self._fold.in_past(op_id, slot.heads) for op_id in admissions):
@@ -74,14 +82,14 @@ class Judge:
         )
 
     def _of_past(self, chain: ChainId, slot: Slot) -> tuple[Verdict, MemberId]:
-        key = (slot.heads, device_of(chain), slot.key_id)
+        key = (slot.heads, slot.seen, device_of(chain), slot.key_id)
         base = self._base.get(key)
         if base is None:
             base = self._base[key] = self._judge_past(chain, slot)
         return base
 
     def _judge_past(self, chain: ChainId, slot: Slot) -> tuple[Verdict, MemberId]:
-        past = self._fold.state_at(slot.heads)
+        past = self._fold.state_at(slot.heads, slot.seen)
         author = past.devices.get(device_of(chain), NOBODY)
         standing = past.members.get(author)
         if standing is None:
@@ -93,13 +101,26 @@ class Judge:
     def _cut_off(
         self, chain: ChainId, seq: int, slot: Slot, author: MemberId, state: MembershipState
     ) -> bool:
-        """Of several removals that the operation did not know, the highest cut-off counts (PROTOCOL §3.3)."""
-        unknown = [
+        """Of several removals that the operation doesn't answer, the highest cut-off counts (PROTOCOL §3.3)."""
+        bound = [
             removed
             for removed in state.removed
             if removed.member == author
             and removed.device in (None, device_of(chain))
-            and not removed.forward
-            and not self._fold.knew(removed, slot.heads)
+            and self._binds(removed, author, slot, state)
         ]
-        return bool(unknown) and not any(removed.stands(chain, seq) for removed in unknown)
+        return bool(bound) and not any(removed.stands(chain, seq) for removed in bound)
+
+    def _binds(self, removed: Removed, author: MemberId, slot: Slot, state: MembershipState) -> bool:
+        """Whether nothing lets the operation count beside the removal: it did not know it, or no admission came after it.
+
+        Who knew of a removal and thought it void, before a checkpoint made it final, is bound by it like everybody.
+        """
+        if removed.forward:
+            return False
+        if not self._fold.knew(removed, slot.heads):
+            return True
+        if removed.device is not None:
+            return False
+        again = (a for a in state.admissions.get(author, ()) if self._fold.in_past(a, slot.heads))
+        return not any(self._fold.knew(removed, (admission,)) for admission in again)

@@ -201,12 +201,12 @@ def test_final_verdicts_stay_whatever_arrives_later(block: int) -> None:
         cut = rng.randrange(1, len(order))
         fold = history.fold(order[:cut])
         frozen = dict(fold.state().verdicts)
-        fold.freeze(frozen)
+        fold.freeze(1, bytes(32), frozen)
         for op in order[cut:]:
             fold.add(op.op_id, op.chain, op.heads, op.action)
             later = fold.state()
             assert {op_id: later.verdicts[op_id] for op_id in frozen} == frozen, f"seed {seed}"
-        fold.thaw(frozen)
+        fold.thaw(1)
         assert fold.state().root() == history.state().root()
 
 

@@ -52,7 +52,7 @@ class Story(History):
         while waiting:
             op = next(op for op in waiting if all(head in fold for head in op.heads))
             waiting.remove(op)
-            fold.add(op.op_id, op.chain, op.heads, op.action, self.seen.get(op.op_id, 0))
+            fold.add(op.op_id, op.chain, op.heads, op.action, (self.seen.get(op.op_id, 0), bytes(32)))
         return fold
 
     def now(self) -> MembershipState:

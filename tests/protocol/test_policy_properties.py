@@ -12,28 +12,30 @@ from collections.abc import Iterable
 import pytest
 
 from medsync_node.policy_trial import Op, history
+from medsync_protocol.ids import OpId
 from medsync_protocol.kinds import Verdict
-from medsync_protocol.membership import MembershipFold
+from medsync_protocol.membership import MembershipFold, _View
 from medsync_protocol.membership_judging import Judging, Snapshot
-from medsync_protocol.policy import SHIPPED, Policies
+from medsync_protocol.policy import SHIPPED, Policies, Policy
 
 HISTORIES = 200  # per policy: 2,000 in all
 LONG = 10_000
 POLICIES = Policies()
+NEVER_CONTRADICT = {"both_out", "forward_only", "founder"}  # no removal voids another: what is final changes no past
+ROOTS = tuple(bytes([k]) * 32 for k in range(5))
 
 
 class Plain(MembershipFold):
     """The rule without its short cuts: every set is judged as a whole, every time."""
 
-    def _snapshot(self, heads: tuple[int, ...], *, final: bool) -> Snapshot:
+    def _snapshot(self, heads: tuple[int, ...], view: _View) -> Snapshot:
         if not heads:
             return self._empty
         chosen = 0
         for i in heads:
             chosen |= self._nodes[i].past | 1 << i
-        given = self._frozen if final else {}
-        forked = self._forked_mask if final else 0
-        return Judging(self._nodes, self._index, self._empty, chosen, given, forked).judged()
+        given = self._given(chosen, view.k)
+        return Judging(self._nodes, self._index, self._empty, chosen, given, view.forks).judged()
 
 
 def folded(fold: MembershipFold, ops: Iterable[Op], *, asking: bool) -> MembershipFold:
@@ -72,7 +74,7 @@ def check(name: str, seed: int, length: int = 20) -> None:
     below = fold.closure([rng.choice(ops).op_id])
     settled = {op_id: fold.state_of(below).verdicts[op_id] for op_id in below}
     for one in (fold, other):
-        one.freeze(settled)
+        one.freeze(1, bytes(32), settled)
         assert {op_id: one.state().verdicts[op_id] for op_id in below} == settled, f"{name}, seed {seed} (S4)"
     assert fold.state().root() == other.state().root(), f"{name}, seed {seed}"
 
@@ -91,6 +93,72 @@ def test_so_do_a_hundred_thousand(name: str, block: int) -> None:
         check(name, seed, length=16)
 
 
+def finals_of(policy: Policy, ops: list[Op], rng: random.Random) -> list[dict[OpId, Verdict]]:
+    """Three checkpoints, each over a larger closed set, with the verdicts that a node gave on the ones before.
+
+    Where there are operations that what came beside them voids, the chain saw one of them first.
+    """
+    fold = folded(Plain(policy, POLICIES), ops, asking=False)
+    finals: list[dict[OpId, Verdict]] = []
+    below: set[OpId] = set()
+    whole = fold.state().verdicts
+    overtaken = [
+        op for op in ops
+        if not whole[op.op_id].effective and fold.state_of([op.op_id]).verdicts[op.op_id].effective
+    ]  # fmt: skip
+    for k in (1, 2, 3):
+        below |= set(fold.closure([rng.choice(overtaken or ops).op_id]))
+        given = {op_id: fold.state_of(below).verdicts[op_id] for op_id in below}
+        finals.append({op_id: verdict for op_id, verdict in given.items() if not any(op_id in f for f in finals)})
+        fold.freeze(k, ROOTS[k], finals[-1])
+    return finals
+
+
+def taken(fold: MembershipFold, ops: list[Op], finals: list[dict[OpId, Verdict]], rng: random.Random) -> MembershipFold:
+    """The operations in this order; each checkpoint is learnt of at some moment after all that it is about."""
+    here: set[OpId] = set()
+    k = 1
+    for op in ops:
+        k_seen = op.op_id[0] % 5
+        fold.add(op.op_id, op.chain, op.heads, op.action, (k_seen, ROOTS[k_seen]), 0)
+        here.add(op.op_id)
+        while k <= len(finals) and here.issuperset(finals[k - 1]) and rng.random() < 0.4:
+            fold.freeze(k, ROOTS[k], finals[k - 1])
+            k += 1
+        if rng.random() < 0.5:
+            fold.state()
+    for later in range(k, len(finals) + 1):
+        fold.freeze(later, ROOTS[later], finals[later - 1])
+    return fold
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_what_is_final_reaches_into_the_pasts_of_those_who_knew_it_whenever_we_learn_it(name: str) -> None:
+    """Decision 13: verdicts follow from operations and checkpoints, in whatever order they come (S1)."""
+    policy = POLICIES.make(name)
+    reached = 0
+    for seed in range(HISTORIES // 2):
+        ops, rng = history(policy, POLICIES, seed), random.Random(seed)
+        finals = finals_of(policy, ops, rng)
+        expected = taken(Plain(policy, POLICIES), ops, finals, rng).state()
+        for _ in range(2):
+            fold = taken(MembershipFold(policy, POLICIES), shuffled(ops, rng), finals, rng)
+            assert dict(fold.state().verdicts) == dict(expected.verdicts), f"{name}, seed {seed}"
+            assert fold.state().root() == expected.root(), f"{name}, seed {seed}"
+            fold.thaw(2)
+            fold.freeze(2, ROOTS[0], finals[1])  # another block took its place: who cites the old one knew only the first
+            fold.thaw(1)
+            unfrozen = taken(Plain(policy, POLICIES), ops, [], rng).state()
+            assert fold.state().root() == unfrozen.root(), f"{name}, seed {seed}"
+        ignoring = MembershipFold(policy, POLICIES)
+        for op in ops:
+            ignoring.add(op.op_id, op.chain, op.heads, op.action, (0, ROOTS[0]), 0)
+        for k in (1, 2, 3):
+            ignoring.freeze(k, ROOTS[k], finals[k - 1])
+        reached += ignoring.state().root() != expected.root()
+    assert reached or name in NEVER_CONTRADICT, "no history of these shows the difference: the test shows nothing"
+
+
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_a_fork_voids_from_its_place_on_in_any_order(name: str) -> None:
     for seed in range(20):
@@ -104,7 +172,7 @@ def test_a_fork_voids_from_its_place_on_in_any_order(name: str) -> None:
             if first:
                 fold.fork(victim.chain, 0)
             for op in shuffled(ops, rng):
-                fold.add(op.op_id, op.chain, op.heads, op.action, op.seen, 0)
+                fold.add(op.op_id, op.chain, op.heads, op.action, (op.seen, bytes(32)), 0)
             if not first:
                 fold.fork(victim.chain, 0)
             roots.add(fold.state().root())

@@ -40,7 +40,7 @@ def _popped() -> list[Patch]:
 
 
 def _not_frozen() -> list[Patch]:
-    return [(MembershipFold, "freeze", lambda self, verdicts: None), (Chains, "mark_final", lambda self, *where: None)]
+    return [(MembershipFold, "freeze", lambda self, k, root, verdicts: None), (Chains, "mark_final", lambda self, *where: None)]
 
 
 def _removed_gets_key() -> list[Patch]:
