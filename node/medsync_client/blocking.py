@@ -21,7 +21,9 @@ from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
 from medsync_client import governance as _governance
 from medsync_client import members as _members
+from medsync_client import operations as _operations
 from medsync_client import proofs as _proofs
+from medsync_client import receipts as _receipts
 from medsync_client import status as _status
 from medsync_client import subjects as _subjects
 from medsync_client.address import Address
@@ -132,6 +134,8 @@ class BlockingClient:
     request_access = _Blocking(_accesses.request_access)
     append_accesses = _Blocking(_accesses.append_accesses)
     accesses = _Blocking(_accesses.accesses)
+    receipt = _Blocking(_receipts.receipt)
+    operations = _Blocking(_operations.operations)
     checkpoints = _Blocking(_checkpoints.checkpoints)
     certificate = _Blocking(_checkpoints.certificate)
     propose = _Blocking(_checkpoints.propose)

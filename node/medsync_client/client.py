@@ -22,7 +22,9 @@ from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
 from medsync_client import governance as _governance
 from medsync_client import members as _members
+from medsync_client import operations as _operations
 from medsync_client import proofs as _proofs
+from medsync_client import receipts as _receipts
 from medsync_client import status as _status
 from medsync_client import subjects as _subjects
 from medsync_client.address import Address
@@ -143,6 +145,8 @@ class Client:
     request_access = _Awaited(_accesses.request_access)
     append_accesses = _Awaited(_accesses.append_accesses)
     accesses = _Awaited(_accesses.accesses)
+    receipt = _Awaited(_receipts.receipt)
+    operations = _Awaited(_operations.operations)
     checkpoints = _Awaited(_checkpoints.checkpoints)
     certificate = _Awaited(_checkpoints.certificate)
     propose = _Awaited(_checkpoints.propose)

@@ -266,6 +266,18 @@ async def test_a_document_signed_for_another_context_or_changed_is_refused(found
     await refused(founder.client.consent("trial", "zz"), NotFound, "unknown_directive")
 
 
+async def test_the_newest_operations_say_who_built_on_what_and_nothing_of_contents(founder: Party) -> None:
+    subject = await enrol(founder)
+    found = await founder.client.operations("trial", 3)
+    assert len(found.operations) == 3 < found.total == sum((await founder.client.context("trial")).chains.values())
+    newest, before, _ = found.operations
+    assert newest.time >= before.time and newest.verdict == "effective" and newest.member == founder.member
+    everything = (await founder.client.operations("trial", 500)).operations
+    held = {one.id for one in everything}
+    assert all(set(one.parents) <= held for one in everything) and {one.plane for one in everything} >= {"membership", "data"}
+    assert subject.subject not in found.model_dump_json()
+
+
 # -- access ---------------------------------------------------------------------------------------------------
 
 
@@ -296,6 +308,12 @@ async def test_a_lab_asks_and_both_halves_stand_in_the_log(pair: tuple[Party, Pa
     mine = [row for row in page.entries if row.receipt == answer.receipt_id]
     assert {(row.half, row.outcome) for row in mine} == {("requested", "PERMIT"), ("disclosed", "PERMIT")}
     assert mine[0].match == mine[1].match and all(row.effective for row in mine)
+    assert answer.receipt_id
+    for party in (north, lab):
+        again = await party.client.receipt("trial", subject.subject, answer.receipt_id)
+        assert (again.recomputed, again.answer, again.custodian_name) == ("matches", "PERMIT", "north")
+        assert (again.receipt, again.purposes, again.rules) == (answer.receipt, ("HRESCH",), answer.rules)
+    await refused(lab.client.receipt("trial", subject.subject, "00" * 32), NotFound, "unknown_receipt")
 
     revoked = await north.client.revoke(
         "trial", Revoke(attest=RevocationText(subject=subject.subject, targets=(granted,)))

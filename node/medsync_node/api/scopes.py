@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 SCOPES: Final[Mapping[str, str]] = {
-    "status": "read status, members, contexts, voters, proposals, checkpoints, anchors",
+    "status": "read status, members, contexts, voters, proposals, operations' headers, checkpoints, anchors",
     "metrics": "scrape /metrics",
     "events": "follow what happens, live",
     "consent:read": "look up subjects, consents and erasures; verify a consent",
     "consent:write": "enrol subjects, record grants, revocations, links, keys, erasures and holds",
     "access:request": "ask for decisions and record accesses",
-    "access:read": "read the access log; each reading is logged",
+    "access:read": "read the access log and receipts; each reading of the log is logged",
     "audit": "export a context, prove what it holds, check this node's copy",
     "anchor": "what the bridge does: checkpoints, openings, registering the anchor",
     "govern": "networks, invitations, members, roles, contexts, keys, voters, policies, votes",
@@ -42,6 +42,7 @@ ROUTES: Final = (
     *(_read(path, "status") for path in (
         "/v1/status", "/v1/network", "/v1/members", "/v1/contexts", _CONTEXT, _CONTEXT + "/members", _CONTEXT + "/voters",
         _CONTEXT + "/governance", _CONTEXT + "/checkpoints", _CONTEXT + "/checkpoints/{k}", _CONTEXT + "/chain",
+        _CONTEXT + "/operations",
     )),
     _read("/metrics", "metrics"),
     _read("/v1/events", "events"),
@@ -57,6 +58,7 @@ ROUTES: Final = (
     Route("POST", _CONTEXT + "/access", "access:request"),
     Route("POST", _CONTEXT + "/access:batch", "access:request"),
     _read(_CONTEXT + "/access", "access:read"),
+    _read(_CONTEXT + "/receipts/{receipt}", "access:read"),
     _read(_CONTEXT + "/audit", "audit"),
     _read(_CONTEXT + "/audit:verify", "audit", "POST"),
     *(_read(_CONTEXT + path, "audit") for path in (

@@ -1,0 +1,72 @@
+"""Receipts of a subject: found in the log, shown, and re-computed from what this node holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+from fastapi import APIRouter, Path
+
+from medsync_client.receipts import ReceiptView
+from medsync_node.api.access import ANSWER_NAMES
+from medsync_node.api.finding import find_replica, find_subject, member_names
+from medsync_node.api.problems import not_found
+from medsync_protocol.errors import Malformed
+from medsync_protocol.ids import OpId, SubjectRef
+from medsync_protocol.kinds import EntryKind
+from medsync_protocol.receipt import ReceiptEntry, decode_receipt, encode_receipt, request_of
+
+if TYPE_CHECKING:
+    from medsync_node.node import Node
+    from medsync_protocol.replica import Replica
+
+Id = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+PAGE: Final = 200  # entries read at once
+MAX_LOOKED_AT: Final = 20_000  # receipts of one subject looked through for one of them: older ones are in the export
+
+
+async def _find(node: Node, replica: Replica, subject: SubjectRef, named: str) -> tuple[OpId, ReceiptEntry]:
+    wanted, before = bytes.fromhex(named), None
+    for _ in range(MAX_LOOKED_AT // PAGE):
+        page = await node.log(replica.context, (EntryKind.RECEIPT,), subject, before, PAGE)
+        for cursor, opened, _ in page:
+            before = cursor
+            try:
+                entry = decode_receipt(opened.payload)
+            except Malformed:
+                continue
+            if entry.receipt.id == wanted:
+                return opened.op_id, entry
+        if not page:
+            break
+    raise not_found("unknown_receipt", "no such receipt here", "receipts are held by the parties of an access and by auditors")
+
+
+def routes(node: Node) -> APIRouter:
+    """Routes over this node."""
+    router = APIRouter(tags=["access"])
+    engine = node.engine
+
+    @router.get("/contexts/{context}/receipts/{receipt}")
+    async def show_receipt(context: str, receipt: Id, subject: str) -> ReceiptView:
+        """One receipt, and whether deciding again on its inputs gives the same answer."""
+        replica = find_replica(node, context)
+        ref = find_subject(replica, subject)
+        desk = engine.desk(replica.context)
+        desk.application.subject(ref)
+        op_id, entry = await _find(node, replica, ref, receipt)
+        found, decision, outcome = entry.receipt, entry.receipt.decision, desk.recompute(entry)
+        request = request_of(entry)
+        return ReceiptView(
+            id=receipt, op=op_id.hex(), answer=ANSWER_NAMES[decision.answer], reason=decision.reason.value,
+            obligations=decision.obligations,
+            rules=tuple(
+                ":".join([named.hex(), *(str(part) for part in places if part is not None)])
+                for named, *places in decision.rules
+            ),
+            custodian=found.signer.hex(), custodian_name=member_names(replica).get(found.signer, ""),
+            purposes=() if request is None else request.purposes, action="" if request is None else request.action,
+            time=found.time, evaluator=found.evaluator, tree=found.tree, receipt=encode_receipt(entry).hex(),
+            recomputed=outcome.name.lower(), outcome=outcome.value,
+        )  # fmt: skip
+
+    return router
