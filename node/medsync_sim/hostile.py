@@ -145,9 +145,8 @@ class Forger:
 
 def take(world: World, node: SimNode, wire: bytes) -> None:
     """An engine takes an operation, as from a member."""
-    replica = node.replica(world.the_context)
     try:
-        effects = replica.receive(node.now, wire)
+        effects = node.engine.take(node.now, world.the_context, wire)
     except Invalid as error:
         world.trace.note(world.now, "invalid", node.name, type(error).__name__)
         return

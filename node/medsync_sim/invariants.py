@@ -159,7 +159,8 @@ def view(node: SimNode, context: ContextId) -> tuple[Any, Any]:
     history = tuple(accepted.digest for accepted in checkpoints.acceptance.history)
     forks = tuple(sorted(replica.judge.forks.items()))
     application = replica.application
-    opened = (*sorted(replica.opener.wanted), *sorted(replica.opener.without_epoch))  # void ones need not be readable
+    opener = replica.opener
+    opened = (*sorted(opener.wanted), *sorted(opener.blank), *sorted(opener.without_epoch))  # void ones need not be readable
     said = (
         replica.membership.root(),
         tuple((slot.op_id, slot.verdict) for _, _, slot in replica.chains.above({})),

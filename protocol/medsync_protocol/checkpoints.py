@@ -117,6 +117,14 @@ class Checkpoints:
             return self.acceptance.history[k].certificate
         return self.certified() if k == self.accepted + 1 else None
 
+    def favourite(self) -> Tally | None:
+        """The candidate to be shown again while none is certified: the largest cut, most votes, lowest digest."""
+        def size(tally: Tally) -> tuple[int, int, int]:
+            held = sum(tally.candidate.cut.vector.values())
+            return -held, -len(tally.votes), int(tally.built.digest)
+
+        return None if self.certified() is not None else min(self.tallies.values(), key=size, default=None)
+
     def certified(self) -> Certificate | None:
         """A candidate for the next k with a quorum of votes; of several the one with the lowest digest."""
         if self.anchoring is None:
@@ -284,8 +292,9 @@ class Checkpoints:
 
     def _vote(self, tally: Tally) -> Vote | None:
         """This member's vote, if it is a voter and the cut leaves out nothing that it must contain."""
-        head, below = self.acceptance.head, tally.candidate.cut.vector
-        if any(below.get(chain, 0) < count for chain, count in head.obliged.items()):
+        head, below, closed = self.acceptance.head, tally.candidate.cut.vector, self.acceptance.closed()
+        obliged = {chain: min(count, closed.get(chain, 0)) for chain, count in head.obliged.items()}
+        if any(below.get(chain, 0) < count for chain, count in obliged.items()):  # short of forks found since
             return None
         members = [key for _, key in head.next_signers]
         if not self.acceptance.is_closed(tally.candidate.cut):

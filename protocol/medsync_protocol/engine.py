@@ -22,7 +22,7 @@ from medsync_protocol.frames import FrameKind
 from medsync_protocol.held import Held
 from medsync_protocol.identity import Identity
 from medsync_protocol.ids import ChainId, ContextId, DeviceId, MemberId, NetworkId, OpId
-from medsync_protocol.inbox import Inbox
+from medsync_protocol.inbox import Inbox, vote_frame
 from medsync_protocol.journal import Kept, OpRecord, ValueRecord
 from medsync_protocol.kinds import Role
 from medsync_protocol.operation import born, decode_header, op_id_of
@@ -158,6 +158,10 @@ class Engine(Held):
         except Invalid as error:
             return [Notify("unreadable", context, (("why", str(error)),))]
 
+    def take(self, now: int, context: ContextId, wire: bytes) -> list[Effect]:
+        """An operation that came by no link: handed over in a file, or read from an export. Raises Invalid, Refused."""
+        return self._and_after(now, self.replica(context).receive(now, wire))
+
     def branch_read(self, now: int, context: ContextId, chain: ChainId, wires: Sequence[bytes]) -> list[Effect]:
         """What is held of a forked chain whose other branch was accepted."""
         replica, checkpoints = self.replica(context), self._checkpoints[context]
@@ -178,7 +182,7 @@ class Engine(Held):
             frame = frames.encode(FrameKind.PROPOSAL, context, outcome.candidate.encode())
             effects += [Send(peer, frame) for peer in peers]
         if outcome.vote is not None and outcome.digest is not None:
-            frame = self._inbox.vote_frame(context, plan.head.k + 1, outcome.digest, outcome.vote)
+            frame = vote_frame(context, plan.head.k + 1, outcome.digest, outcome.vote)
             effects += [Send(peer, frame) for peer in peers]
         return self._and_after(now, effects)
 

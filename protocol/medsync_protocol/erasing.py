@@ -151,12 +151,27 @@ def attestations(replica: Replica, subject: SubjectRef) -> tuple[int, int]:
     return len(said), len(writers)
 
 
+def told_gone(replica: Replica, member: MemberId, place: Place) -> list[Effect]:
+    """A member says that it destroyed what we lack of an operation. When most of the others do, it is asked for no more.
+
+    One alone may lie, to keep a denial from us: until then nothing of that chain from there on is readable here.
+    """
+    told = replica.opener.told_gone(place)
+    told.add(member)
+    others = replica.membership.members.keys() - {replica.member}
+    if 2 * len(told & others) <= len(others) or not (place in replica.opener.blank or place in replica.opener.wanted):
+        return []
+    replica.opener.give_up(place)
+    chain, seq = place
+    record = ValueRecord("erased_at", replica.context, chain + seq.to_bytes(8, "big"), b"")
+    return [Persist((record,), False), Notify("opened", replica.context)]
+
+
 def replay(replica: Replica, record: ValueRecord) -> list[Effect]:
     """What was destroyed, from the journal: closed before anything is served, and begun again where it was cut short."""
     if record.table == "erased_at":
         place = (ChainId(record.key[:40]), int.from_bytes(record.key[40:], "big"))
-        replica.erased.places.add(place)
-        replica.opener.wanted.pop(place, None)
+        replica.opener.give_up(place)
         return []
     application = replica.application
     if record.value is None or not isinstance(application, Erases):

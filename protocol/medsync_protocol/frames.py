@@ -41,6 +41,7 @@ class FrameKind(IntEnum):
     ANCHOR = 18  # context, where it is opened on chain, signed by its founder
     POLICY = 19  # context, code, why: its membership policy is another one here, so it is not followed
     ANCHOR_PULL = 20  # context: where is it opened, please
+    GONE = 21  # context, chain, seq: of that operation the sender destroyed entries
 
 
 def encode(kind: FrameKind, *fields: Any) -> bytes:

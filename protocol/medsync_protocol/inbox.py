@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from medsync_protocol import frames, governance
+from medsync_protocol import erasing, frames, governance
 from medsync_protocol.anchoring import Anchoring
 from medsync_protocol.candidate import Candidate
 from medsync_protocol.certificate import vote_fields, want_vote
@@ -53,6 +53,7 @@ class Inbox:
             FrameKind.OPS: self._ops,
             FrameKind.ACK: self._ack,
             FrameKind.BODY: self._body,
+            FrameKind.GONE: self._gone,
             FrameKind.KEY_PULL: self._key_pull,
             FrameKind.KEY_PUSH: self._key_push,
             FrameKind.HEARTBEAT: self._heartbeat,
@@ -167,7 +168,7 @@ class Inbox:
                 Send(peer, frames.encode(FrameKind.PROPOSAL, context, tally.candidate.encode()))
             )
             k = tally.candidate.statement.k
-            effects += [Send(peer, self.vote_frame(context, k, digest, v)) for v in tally.votes.values()]
+            effects += [Send(peer, vote_frame(context, k, digest, v)) for v in tally.votes.values()]
         return effects + proofs(held.replicas[context], [peer])
 
     def _addresses(self, now: int, session: Session, fields: Fields) -> list[Effect]:
@@ -196,7 +197,18 @@ class Inbox:
         place = (ChainId(want_bytes(chain, 40)), want_int(seq))
         if not self._inside(session, replica) or replica.chains.next_seq(place[0]) <= place[1]:
             return []
-        return [Serve(session.peer, replica.context, place[0], place[1], place[1] + 1)]
+        effects: list[Effect] = [Serve(session.peer, replica.context, place[0], place[1], place[1] + 1)]
+        if place in replica.opener.gone:
+            effects.append(Send(session.peer, frames.encode(FrameKind.GONE, replica.context, *place)))
+        return effects
+
+    def _gone(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
+        """An entry that we lack was destroyed at the peer."""
+        chain, seq = want_array(fields, 2)
+        member = self._held.member_of(session.peer)
+        if member is None or member not in replica.membership.members:
+            return []
+        return erasing.told_gone(replica, member, (ChainId(want_bytes(chain, 40)), want_int(seq)))
 
     def _inside(self, session: Session, replica: Replica) -> bool:
         return self._held.member_of(session.peer) in replica.membership.members
@@ -249,10 +261,6 @@ class Inbox:
         proposer = self._held.member_of(session.peer)
         replica.suspected.update(replica.chains.differing(candidate.cut.heads))
         return self._held.checkpoints(replica.context).take_candidate(now, proposer, candidate)
-
-    def vote_frame(self, context: ContextId, k: int, digest: Felt, vote: Vote) -> bytes:
-        """A vote on its way."""
-        return frames.encode(FrameKind.VOTE, context, k, felt_bytes(digest), vote_fields(vote))
 
     def _vote(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         k, digest, vote = want_array(fields, 3)
@@ -390,6 +398,11 @@ class Inbox:
             except BadSignature:
                 continue
         return effects
+
+
+def vote_frame(context: ContextId, k: int, digest: Felt, vote: Vote) -> bytes:
+    """A vote on its way."""
+    return frames.encode(FrameKind.VOTE, context, k, felt_bytes(digest), vote_fields(vote))
 
 
 def proofs(replica: Replica, peers: Iterable[DeviceId]) -> list[Effect]:

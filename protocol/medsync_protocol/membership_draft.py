@@ -72,9 +72,7 @@ class Draft:
                 if a.invitation:
                     self.invitations.setdefault(a.invitation, a.card.member)
                 self._admit(op_id, generation, a.card, a.role)
-                key = self.keys.get(a.key_id)
-                if key is not None:
-                    self.keys[a.key_id] = replace(key, recipients=key.recipients | {a.card.member})
+                self.hand_out(a.key_id, a.card.member)
             case Remove() as r:
                 self.drop(Removed(op_id=op_id, member=r.member, cut_off=r.cut_off, at=self.k))
                 self._key(op_id, author, r.rotation)
@@ -147,6 +145,12 @@ class Draft:
             self.seniority.setdefault(card.member, generation)
         self.admissions[card.member] = (*self.admissions.get(card.member, ()), op_id)
         self.devices.setdefault(card.device, card.member)  # nobody certifies another's device away
+
+    def hand_out(self, key_id: KeyId, member: MemberId) -> None:
+        """Somebody was given an epoch key."""
+        key = self.keys.get(key_id)
+        if key is not None:
+            self.keys[key_id] = replace(key, recipients=key.recipients | {member})
 
     def drop(self, removed: Removed) -> None:
         """A member goes."""

@@ -176,12 +176,20 @@ class Judging:
             # A removal whose ground a lesser one took away, or that with it would leave nobody: without it, once more.
             fallen = next((i for i in in_force if not self._holds(i, verdicts, passed)), None)
             if fallen is None:
+                self._spill(verdicts, draft)
                 named = {self._nodes[i].op_id: verdict for i, verdict in verdicts.items()}
                 return Snapshot(draft, roots, Verdicts(named, self._ground.verdicts), self._mask)
             if fallen in self._votes and verdicts.get(fallen, Verdict.EFFECTIVE).effective:
                 del self._votes[fallen]  # its votes don't suffice beside what counts
             else:
                 self._own[fallen] = verdicts[fallen]
+
+    def _spill(self, verdicts: Mapping[int, Verdict], draft: Draft) -> None:
+        """An admission that turned out void has handed out its key all the same (K2)."""
+        for i in self._order:
+            node = self._nodes[i]
+            if isinstance(node.action, Admit) and node.own.effective and not verdicts[i].effective:
+                draft.hand_out(node.action.key_id, node.action.card.member)
 
     def _holds(self, i: int, verdicts: Mapping[int, Verdict], passed: Mapping[int, Reach]) -> bool:
         if i in self._given and not self._by_votes(i):

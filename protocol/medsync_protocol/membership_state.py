@@ -141,7 +141,10 @@ class MembershipState:
         return [p for p in listed if not p.failed() and self.k <= p.expires]
 
     def rotation_owed(self) -> tuple[MemberId, ...]:
-        """Who left and still holds the newest key: the admins owe a rotation until nobody does (PROTOCOL §3.7)."""
+        """Who is no member and holds the newest key, having left it or never been one for good (PROTOCOL §3.7).
+
+        The admins owe a rotation until there is nobody.
+        """
         newest = max(self.keys.values(), key=lambda key: key.epoch, default=None)
         return () if newest is None else tuple(sorted(newest.recipients - self.members.keys()))
 

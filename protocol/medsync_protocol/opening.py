@@ -34,7 +34,8 @@ class Opened:
 class Opener:
     """One replica's reading. `wanted`: pruned operations that should be ours to read, with their author.
 
-    `without_epoch`: operations that wait for an epoch key.
+    `blank`: those that came with entries for all pruned, among which may be a denial. `without_epoch`: operations that
+    wait for an epoch key.
     """
 
     def __init__(self, ring: KeyRing, me: MemberId, auditors: tuple[MemberId, ...]) -> None:
@@ -44,6 +45,8 @@ class Opener:
         self._unopened: dict[bytes, set[Place]] = {}
         self.without_epoch: dict[Place, KeyId] = {}
         self.wanted: dict[Place, MemberId] = {}
+        self.blank: dict[Place, MemberId] = {}
+        self._told_gone: dict[Place, set[MemberId]] = {}
         self.gone: set[Place] = set()  # operations whose pruned entries were erased: not to be asked for
 
     def open(self, operation: Operation, author: MemberId, state: MembershipState) -> Opened:
@@ -53,6 +56,7 @@ class Opener:
         entries: list[OpenedEntry | None] = []
         labels: list[tuple[int, Label]] = []
         missing: bytes | None = None
+        blank = False
         for index, entry in enumerate(body.entries):
             label = label_of(entry)
             if label is None:
@@ -61,6 +65,7 @@ class Opener:
             if label.public:
                 labels.append((index, label))
             if entry.ciphertext is None:
+                blank = blank or label.audience is Audience.ALL
                 self._want(header, body, index, label, author, state)
                 entries.append(None)
                 continue
@@ -78,7 +83,12 @@ class Opener:
             )  # fmt: skip
         at = (header.chain, header.seq)
         self._note_missing(at, missing)
-        return Opened(tuple(entries), tuple(labels), missing is not None or at in self.wanted)
+        if blank and at not in self.gone:
+            self.blank[at] = author
+        elif self.blank:
+            self.blank.pop(at, None)
+        waits = missing is not None or at in self.wanted or at in self.blank
+        return Opened(tuple(entries), tuple(labels), waits)
 
     def _try(
         self, ciphertext: bytes, index: int, header: Header, body: Body, place: bytes
@@ -123,10 +133,21 @@ class Opener:
     def drop(self, place: Place) -> None:
         """Another operation takes this place."""
         self.wanted.pop(place, None)
+        self.blank.pop(place, None)
         self.without_epoch.pop(place, None)
         self.gone.discard(place)
         for waiting in self._unopened.values():
             waiting.discard(place)
+
+    def told_gone(self, place: Place) -> set[MemberId]:
+        """Members that said of this operation, which we lack entries of, that they destroyed them."""
+        return self._told_gone.setdefault(place, set()) if place in self.blank or place in self.wanted else set()
+
+    def give_up(self, place: Place) -> None:
+        """What is lacking of it was destroyed everywhere."""
+        self.gone.add(place)
+        for waiting in (self.wanted, self.blank, self._told_gone):
+            waiting.pop(place, None)
 
     def waiting_for(self, missing: bytes) -> list[Place]:
         """Operations that waited for this key; asked once, they are to be read again."""

@@ -124,6 +124,9 @@ class Replica:
         held = self.vector
         for chain, seq in self.opener.first_unreadable(needed_keys(self)).items():
             held[chain] = min(held[chain], seq)
+        for chain, seq in self.opener.blank:
+            if self.chains.slot(chain, seq).verdict.effective:
+                held[chain] = min(held[chain], seq)
         for chain, first in self.judge.forks.items():
             if chain in held:  # who holds which branch differs; what is final stays
                 held[chain] = min(held[chain], max(first, self.chains.final_count(chain)))
@@ -287,8 +290,9 @@ class Replica:
         place = (header.chain, header.seq)
         if self.chains.slot(*place).op_id != operation.op_id:
             return forks.fork(self, operation)
-        if place in self.opener.wanted and not all(entry.pruned for entry in operation.body.entries):
-            del self.opener.wanted[place]
+        opener = self.opener
+        lacking = place in opener.wanted or place in opener.blank or place in opener.gone
+        if lacking and not all(entry.pruned for entry in operation.body.entries):
             return [Reread(self.context, header.chain, header.seq, operation.body_bytes)]
         return []
 

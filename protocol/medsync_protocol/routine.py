@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from medsync_protocol import erasing, forks, frames, governance
-from medsync_protocol.checkpoints import Checkpoints
+from medsync_protocol.checkpoints import RENEW_MS, Checkpoints
 from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_int
 from medsync_protocol.crypto import blake2b, seal, unseal
 from medsync_protocol.effects import Effect, Expel, Knock, Notify, Persist, Publish, ReadBranch, Send, Topics
 from medsync_protocol.errors import Invalid, Refused
 from medsync_protocol.frames import FrameKind
 from medsync_protocol.held import Held
-from medsync_protocol.inbox import proofs
+from medsync_protocol.inbox import proofs, vote_frame
 from medsync_protocol.ids import NETWORK_CONTEXT, ContextId, DeviceId, MemberId
 from medsync_protocol.journal import ValueRecord
 from medsync_protocol.kinds import Role
@@ -40,6 +40,8 @@ class Routine:
         self._caught_up_at = 0
         self._anchors_asked_at = 0
         self._alone_since: int | None = None
+        self._shown_at: dict[ContextId, int] = {}
+        self._owed_since: dict[ContextId, int] = {}
         self._outsiders: dict[tuple[ContextId, MemberId], int] = {}
         self._topics: frozenset[bytes] = frozenset()
         self._hinted_at: dict[ContextId, int] = {}
@@ -202,8 +204,10 @@ class Routine:
             if pulse.due(now):
                 effects += pulse.emit(now, [session.peer for session in held.sync.linked(replica)])
             effects += self._propose(now, replica)
+            effects += self._show_again(now, replica)
             effects += erasing.attest(replica, now)
             effects += self._follow_network(now, replica)
+            effects += self._rotate_where_owed(now, replica)
         if now - self._caught_up_at >= CATCH_UP_MS:
             self._caught_up_at = now
             effects += self._catch_up(now)
@@ -239,6 +243,20 @@ class Routine:
             return checkpoints.propose(now)
         except Refused:
             return []
+
+    def _show_again(self, now: int, replica: Replica) -> list[Effect]:
+        """A candidate that some refused, because its proposer had no more left then, is shown again when it has one."""
+        context = replica.context
+        if now - self._shown_at.setdefault(context, now) < RENEW_MS:
+            return []
+        self._shown_at[context] = now
+        tally = self._held.checkpoints(context).favourite()
+        if tally is None:
+            return []
+        k, digest = tally.built.statement.k, tally.built.digest
+        shown = [frames.encode(FrameKind.PROPOSAL, context, tally.candidate.encode())]
+        shown += [vote_frame(context, k, digest, vote) for vote in tally.votes.values()]
+        return [Send(session.peer, frame) for session in self._held.sync.linked(replica) for frame in shown]
 
     def _catch_up(self, now: int) -> list[Effect]:
         """Certificates that the chain has and we have not; operations that a candidate needs."""
@@ -290,6 +308,22 @@ class Routine:
                     if refusal.code != "proposed_already":
                         effects.append(Notify("cannot_remove", replica.context, (("why", str(refusal)),)))
         return effects
+
+    def _rotate_where_owed(self, now: int, replica: Replica) -> list[Effect]:
+        """Somebody who is no member holds the newest key, or nobody may write: the admins rotate, one after another."""
+        state, context = replica.membership, replica.context
+        if not state.rotation_owed() and state.usable_key() is not None:
+            self._owed_since.pop(context, None)
+            return []
+        if replica.role is not Role.ADMIN:
+            return []
+        since = self._owed_since.setdefault(context, now)
+        newest = state.highest_epoch().to_bytes(8, "big")
+        rank = sorted(state.admins(), key=lambda a: blake2b(newest, a)).index(replica.member)
+        if now - since < (rank + 1) * FOLLOW_STAGGER_MS:
+            return []
+        del self._owed_since[context]
+        return governance.rotate(replica, now, self._held.entropy)[1]
 
     def _knock(self, now: int, choose: int) -> list[Effect]:
         """Without links for a while, perhaps because we were removed: ask at a member's door (PROTOCOL §3.4)."""

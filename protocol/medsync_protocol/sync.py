@@ -6,7 +6,7 @@ here is lost silently: what a peer lacks is served when its vector shows it. Wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -329,7 +329,20 @@ class Sync:
             for (chain, seq), author in list(replica.opener.wanted.items())[:MAX_PULLS]:
                 holders = [s.peer for s in sessions if self._member_of(s.peer) == author] or [peer]
                 effects.append(Send(holders[0], frames.encode(FrameKind.BODY, replica.context, chain, seq)))
+            if replica.role is not None:
+                effects += self._pull_blank(replica, sessions, choose)
         return effects
+
+    def _pull_blank(self, replica: Replica, sessions: list[Session], choose: int) -> Iterator[Effect]:
+        """Entries for all that came pruned: of their author, or of whoever has not said that they are gone."""
+        opener = replica.opener
+        for place, author in list(opener.blank.items())[:MAX_PULLS]:
+            told = opener.told_gone(place)
+            able = [s.peer for s in sessions if self._member_of(s.peer) not in told]
+            holders = [s.peer for s in sessions if self._member_of(s.peer) == author and author not in told]
+            if able:
+                holder = holders[0] if holders and choose % 2 else able[choose % len(able)]
+                yield Send(holder, frames.encode(FrameKind.BODY, replica.context, *place))
 
 
 def _removed_by(news: News, context: ContextId) -> list[MemberId]:

@@ -90,8 +90,8 @@ def test_who_leaves_leaves_a_rotation_owed(hospitals: Hospitals) -> None:
     lab, north, world = hospitals.lab, hospitals.north, hospitals.world
     lab.do(lambda now: lab.engine.leave(now, hospitals.context))
     world.until(lambda: hospitals.replica(north).membership.rotation_owed() == (lab.identity.member,))
-    north.do(lambda now: north.engine.rotate(now, hospitals.context))
-    assert hospitals.replica(north).membership.rotation_owed() == ()
+    world.until(lambda: hospitals.replica(north).membership.rotation_owed() == ())  # an admin's node pays it by itself
+    assert hospitals.replica(north).membership.usable_key() is not None
 
 
 def test_a_node_with_another_text_of_a_policy_does_not_follow_and_both_sides_show_it(hospitals: Hospitals) -> None:

@@ -31,3 +31,30 @@ def test_who_is_back_in_reads_what_was_written_under_a_key_of_the_removal_that_t
 
 def test_who_has_not_heard_yet_that_a_removal_was_accepted_gives_its_key_to_nobody_it_removed() -> None:
     assert not run("reorg-after-freezing", seed=4, crypto="memoised").violations
+
+
+@pytest.mark.parametrize("seed", [19, 206])
+def test_whom_finality_kept_against_rank_writes_what_counts(seed: int) -> None:
+    """Decision 13: the past of who knew the checkpoint holds its verdicts."""
+    assert not run("mutual-removal", seed=seed, crypto="memoised").violations
+
+
+def test_who_was_removed_for_good_is_bound_though_it_knew_the_removal_and_took_it_for_void() -> None:
+    assert not run("backdated-duel", seed=113, crypto="memoised").violations
+
+
+@pytest.mark.parametrize("seed", [5, 19, 36])
+def test_whoever_holds_the_other_branch_takes_the_one_that_was_accepted(seed: int) -> None:
+    """Decision 14; and a vote asks for nothing of a chain above a fork that was found since."""
+    assert not run("equivocating-author", seed=seed, crypto="memoised").violations
+
+
+@pytest.mark.parametrize("seed", [23, 34])
+def test_who_comes_back_is_served_what_it_was_shown_as_hashes_while_it_was_out(seed: int) -> None:
+    assert not run("removal-under-load", seed=seed, crypto="memoised").violations
+
+
+def test_who_is_served_hashes_by_a_liar_gets_the_entries_from_others() -> None:
+    """The planted twin shows that seed 10 is such a run: `medsync simulate bugs pruned-counts-as-read`."""
+    assert not run("withholding", seed=10, crypto="memoised").violations
+    assert run("withholding", seed=10, crypto="memoised", bug="pruned-counts-as-read").violations

@@ -43,6 +43,11 @@ def _not_frozen() -> list[Patch]:
     return [(MembershipFold, "freeze", lambda self, k, root, verdicts: None), (Chains, "mark_final", lambda self, *where: None)]
 
 
+def _not_in_pasts() -> list[Patch]:
+    known = MembershipFold._known
+    return [(MembershipFold, "_known", lambda self, seen: known(self, (0, bytes(32))))]
+
+
 def _removed_gets_key() -> list[Patch]:
     rotation = governance._rotation
 
@@ -97,6 +102,7 @@ PLANTED: Final = (
     PlantedBug(name="cut-off-low", about="A cut-off takes one operation more than it says.", scenario="removal-under-load", patches=_cut_off_low),
     PlantedBug(name="cut-off-popped", about="A re-admission forgets the cut-off before it.", scenario="readmission", patches=_popped),
     PlantedBug(name="not-frozen", about="Accepted verdicts are computed anew.", scenario="backdated-duel", patches=_not_frozen),
+    PlantedBug(name="not-in-pasts", about="What is final doesn't reach into pasts: whom it kept writes void operations.", scenario="mutual-removal", patches=_not_in_pasts),
     PlantedBug(name="removed-gets-key", about="The rotation of a removal is boxed to the removed one, too.", scenario="removal-under-load", patches=_removed_gets_key),
     PlantedBug(name="no-author-rule", about="Any key may be written under, whoever made or holds it.", scenario="racing-rotation", patches=_no_author_rule),
     PlantedBug(name="both-branches", about="A fork voids nothing.", scenario="equivocating-author", patches=_both_branches),

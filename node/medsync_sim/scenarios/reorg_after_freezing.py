@@ -38,11 +38,13 @@ class ReorgAfterFreezing(Scenario):
         return {"turn_hostile": turn_hostile, "strike": strike}
 
     def judge(self, world: World) -> Iterable[Finding]:
-        """A junior's counter-removal counts only where a checkpoint settled it before the removal."""
-        for villain, operation, final in world.stash.get("struck", ()):
+        """A junior's counter-removal counts only where a checkpoint settled it, or one of its others, before the removal."""
+        struck = world.stash.get("struck", ())
+        settled = any(not final and settled_in(world, operation.op_id) is not None for _, operation, final in struck)
+        for villain, operation, final in struck:
             if not effective_at(world, operation):
                 continue
-            if final or settled_in(world, operation.op_id) is None:
+            if final or not settled:
                 yield world.broke("S3", f"{villain}'s back-dated removal counts after reorgs")
             else:
                 world.won(f"{villain}'s back-dated removal was settled first")

@@ -1,4 +1,4 @@
-"""Colluding members withhold what they should relay and serve, and answer with empty hands."""
+"""Colluding members withhold what they should relay and serve, prune it, and answer with empty hands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from medsync_protocol import frames
 from medsync_protocol.errors import Malformed
 from medsync_protocol.frames import FrameKind
 from medsync_protocol.ids import DeviceId
+from medsync_protocol.kinds import Plane
+from medsync_protocol.operation import decode_body, decode_header, join, prune, split
 from medsync_sim.consortium import Setting
 from medsync_sim.node import Filter
 from medsync_sim.scenario import Scenario
@@ -22,7 +24,7 @@ class Withholding(Scenario):
     """k colluders send nothing of use to some; the honest ones get everything from each other."""
 
     name = "withholding"
-    about = "Two colluders of seven send no operations, keys, heartbeats or certificates to those they dislike."
+    about = "Two colluders of seven send those they dislike nothing of use, or all of others' operations pruned to hashes."
     oracle = "the honest members are in step within the bound (L1), and settle (L2)"
     hostile = ("lab", "clinic")
     operations = 24
@@ -37,7 +39,8 @@ class Withholding(Scenario):
         rng = stream(world.seed, "withholding")
         for name in self.hostile:
             victims = rng.sample([n for n in world.nodes if n not in self.hostile], rng.randint(1, 5))
-            world.nodes[name].filter = withhold({world.nodes[victim].device for victim in victims})
+            devices = {world.nodes[victim].device for victim in victims}
+            world.nodes[name].filter = rng.choice((withhold, hollow))(devices)
 
     def plan(self, rng: Random, setting: Setting) -> list[Step]:
         """The colluders write, too: what they withhold is their own loss."""
@@ -54,6 +57,30 @@ def withhold(victims: set[DeviceId]) -> Filter:
         except Malformed:
             return [frame]
         return [] if peer in victims and kind in WITHHELD else [frame]
+
+    return sent
+
+
+def hollow(victims: set[DeviceId]) -> Filter:
+    """Operations pruned to hashes, and the lie that they were destroyed."""
+
+    def sent(peer: DeviceId, frame: bytes) -> list[bytes]:
+        try:
+            kind, fields = frames.decode(frame)
+        except Malformed:
+            return [frame]
+        if peer not in victims or kind != FrameKind.OPS:
+            return [frame]
+        context, wires = frames.want_ops(fields)
+        pruned, lies = [], []
+        for wire in wires:
+            header, signature, body = split(wire)
+            place = decode_header(header)
+            if place.plane == Plane.DATA:
+                body = prune(decode_body(body), frozenset(range(len(decode_body(body).entries))))
+                lies.append(frames.encode(FrameKind.GONE, context, place.chain, place.seq))
+            pruned.append(join(header, signature, body))
+        return [*frames.ops_frames(context, pruned), *lies]
 
     return sent
 
