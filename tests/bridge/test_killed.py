@@ -1,11 +1,13 @@
 """kill -9 at every step of posting to a chain that executes the contract: one accepted post, all the same.
 
 The child dies before or after one request or one commit, later by one step each time, until it gets through.
+The long test goes through all steps again and again, 200 deaths and more, and kills most restarts too.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import trio
 
 from medsync_bridge.account import Account
@@ -26,6 +29,7 @@ from tests.bridge.chains import LiveChain, embedded
 from tests.bridge.test_conformance import CAP, standing
 
 MAX_STEPS = 100
+ROUNDS = 200
 
 
 class Countdown:
@@ -115,6 +119,32 @@ def test_killed_at_every_step_there_is_one_accepted_post_for_each_k(tmp_path: Pa
         assert 20 < killed < MAX_STEPS - 2, "requests and commits of one post"
         posted, nonce, outcomes = trio.run(_look, live, tmp_path, world)
     assert posted == list(range(1, killed + 2))
+    assert nonce == len(posted), "not one transaction more than posts"
+    assert outcomes == {"succeeded"}
+
+
+@pytest.mark.long
+def test_in_200_rounds_of_deaths_and_restarts_that_die_each_k_is_posted_once(tmp_path: Path) -> None:
+    rng = random.Random(200)
+    with embedded() as live:
+        world = trio.run(_open, live, tmp_path)
+        steps = 1
+        while run_doomed(live, tmp_path, task := read_certificate(world.certify(), world.address), steps):
+            trio.run(post, live, tmp_path, task, 0)
+            steps += 1
+        alone = steps  # checkpoints posted to learn how many steps one takes
+        deaths = 0
+        for turn in range(ROUNDS):
+            task = read_certificate(world.certify(), world.address)
+            step = 1 + turn % (steps - 1)
+            while run_doomed(live, tmp_path, task, step):
+                deaths += 1
+                step = rng.randrange(1, steps + 10)
+            assert trio.run(post, live, tmp_path, task, 0).found == task.want
+        posted, nonce, outcomes = trio.run(_look, live, tmp_path, world)
+    print(f"{ROUNDS} rounds over {steps - 1} steps, {deaths} kills: {len(posted) - alone} posts")
+    assert deaths >= ROUNDS, "each round killed at least once"
+    assert posted == list(range(1, alone + ROUNDS + 1))
     assert nonce == len(posted), "not one transaction more than posts"
     assert outcomes == {"succeeded"}
 
