@@ -65,7 +65,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _recipients(given: list[str]) -> Callable[[str], WireActor]:
     from medsync_client.consents import WireActor
-    from medsync_node.fhir.consent import by_reference
+    from medsync_node.fhir.references import by_reference
 
     known: dict[str, WireActor] = {}
     for one in given:

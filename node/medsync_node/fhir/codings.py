@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from medsync_protocol.errors import Refused
+from medsync_node.fhir.refusal import NotComputed
 from medsync_protocol.purposes import is_known
 from medsync_protocol.rule import ACTIONS, MAX_CODE
 
@@ -31,16 +31,16 @@ RECIPIENT_ROLES: Final = frozenset({"PRCP", "IRCP"})
 def listed(value: Any, where: str) -> list[Any]:
     """A non-empty FHIR list. Raises Refused."""
     if not isinstance(value, list) or not value:
-        raise Refused(
-            f"{where} is an empty list, or none", code="empty_list", advice="leave it out to mean any"
+        raise NotComputed(
+            f"{where} is an empty list, or none", element=where, code="empty_list", advice="leave it out to mean any"
         )
     return value
 
 
 def _coding(value: Any, where: str) -> tuple[str, str]:
     if not isinstance(value, dict) or not isinstance(value.get("code"), str) or not value["code"]:
-        raise Refused(
-            f"{where} has no code", code="no_code", advice="a text alone can't be computed: code it"
+        raise NotComputed(
+            f"{where} has no code", element=where, code="no_code", advice="a text alone can't be computed: code it"
         )
     system = value.get("system", "")
     return (system if isinstance(system, str) else ""), value["code"]
@@ -49,8 +49,8 @@ def _coding(value: Any, where: str) -> tuple[str, str]:
 def codings(concept: Any, where: str) -> list[tuple[str, str]]:
     """(system, code) of a CodeableConcept, which has one at least. Raises Refused."""
     if not isinstance(concept, dict) or "coding" not in concept:
-        raise Refused(
-            f"{where} has no code", code="no_code", advice="a text alone can't be computed: code it"
+        raise NotComputed(
+            f"{where} has no code", element=where, code="no_code", advice="a text alone can't be computed: code it"
         )
     return [_coding(one, where) for one in listed(concept["coding"], where)]
 
@@ -61,8 +61,8 @@ def purposes(value: Any, where: str) -> tuple[str, ...]:
     for one in listed(value, where):
         system, code = _coding(one, where)
         if system not in PURPOSE_SYSTEMS or not is_known(code):
-            raise Refused(
-                f"{where}: {code!r} is no purpose of use that this version knows", code="unknown_purpose",
+            raise NotComputed(
+                f"{where}: {code!r} is no purpose of use that this version knows", element=where, code="unknown_purpose",
                 advice="use a code of HL7's PurposeOfUse (v3-ActReason)",
             )  # fmt: skip
         found.append(code)
@@ -77,8 +77,8 @@ def actions(value: Any, where: str) -> tuple[str, ...]:
             code for system, code in codings(concept, where) if system in ACTION_SYSTEMS and code in ACTIONS
         ]
         if not codes:
-            raise Refused(
-                f"{where} names an action that this version doesn't know", code="unknown_action",
+            raise NotComputed(
+                f"{where} names an action that this version doesn't know", element=where, code="unknown_action",
                 advice=f"use one of {sorted(ACTIONS)}",
             )  # fmt: skip
         found += codes
@@ -91,8 +91,8 @@ def resource_types(value: Any, where: str) -> tuple[str, ...]:
     for one in listed(value, where):
         system, code = _coding(one, where)
         if system not in TYPE_SYSTEMS:
-            raise Refused(
-                f"{where} names content that is no FHIR resource type", code="content_class",
+            raise NotComputed(
+                f"{where} names content that is no FHIR resource type", element=where, code="content_class",
                 advice="only resource types can be computed: say which types are meant",
             )  # fmt: skip
         found.append(code)
@@ -106,7 +106,7 @@ def labels(value: Any, where: str) -> tuple[str, ...]:
         system, code = _coding(one, where)
         text = code if system in LABEL_SYSTEMS else f"{system}|{code}"
         if len(text) > MAX_CODE:
-            raise Refused(f"{where} is too long", code="too_many", advice=f"at most {MAX_CODE} characters")
+            raise NotComputed(f"{where} is too long", element=where, code="too_many", advice=f"at most {MAX_CODE} characters")
         found.append(text)
     return _once(found)
 

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 from medsync_client.consents import WirePeriod
-from medsync_protocol.errors import Refused
+from medsync_node.fhir.refusal import NotComputed
 
 DAY_MS: Final = 86_400_000
 MAX_OFFSET: Final = 14 * 60  # minutes: FHIR's widest offset
@@ -65,27 +65,27 @@ def _minutes(zone: str, where: str) -> int:
     return -minutes if zone[0] == "-" else minutes
 
 
-def _bad(where: str) -> Refused:
-    return Refused(
-        f"{where} is no FHIR date", code="date", advice="give YYYY, YYYY-MM, YYYY-MM-DD, or a time with its offset"
+def _bad(where: str) -> NotComputed:
+    return NotComputed(
+        f"{where} is no FHIR date", element=where, code="date", advice="give YYYY, YYYY-MM, YYYY-MM-DD, or a time with its offset"
     )  # fmt: skip
 
 
 def period(value: Any, where: str, offset: int) -> tuple[int | None, int | None]:
     """(start, exclusive end) of a FHIR Period, None for an open side. Raises Refused."""
     if not isinstance(value, dict) or not set(value) <= {"start", "end", "id", "extension"}:
-        raise Refused(
-            f"{where} is no FHIR period", code="malformed", advice="validate the resource before importing it"
+        raise NotComputed(
+            f"{where} is no FHIR period", element=where, code="malformed", advice="validate the resource before importing it"
         )
     start = interval(value["start"], f"{where}.start", offset)[0] if "start" in value else None
     end = interval(value["end"], f"{where}.end", offset)[1] if "end" in value else None
     if start is None and end is None:
-        raise Refused(
-            f"{where} names no date", code="empty_list", advice="leave the period out, or give a side"
+        raise NotComputed(
+            f"{where} names no date", element=where, code="empty_list", advice="leave the period out, or give a side"
         )
     if start is not None and end is not None and end <= start:
-        raise Refused(
-            f"{where} ends before it begins", code="until_before_from", advice="swap or drop an end"
+        raise NotComputed(
+            f"{where} ends before it begins", element=where, code="until_before_from", advice="swap or drop an end"
         )
     return start, end
 
@@ -94,7 +94,7 @@ def validity(value: Any, where: str, offset: int) -> WirePeriod:
     """When something holds. Before 1970 nobody asked: an earlier start is an open one. Raises Refused when all is over."""
     start, end = period(value, where, offset)
     if end is not None and end <= 0:
-        raise Refused(f"{where} is over since before 1970", code="over", advice="import what still matters")
+        raise NotComputed(f"{where} is over since before 1970", element=where, code="over", advice="import what still matters")
     return WirePeriod(start=start if start is not None and start > 0 else None, end=end)
 
 
@@ -102,9 +102,9 @@ def of_data(value: Any, where: str, offset: int, *, permit: bool) -> WirePeriod:
     """A period of data. One that begins before 1970 is narrowed for a permit and widened for a denial: never more access."""
     start, end = period(value, where, offset)
     if end is not None and end <= 0:
-        raise Refused(
+        raise NotComputed(
             f"{where} ends before 1970, which directives can't say",
-            code="over",
+            element=where, code="over",
             advice="leave the data period out",
         )
     if start is not None and start < 0:
