@@ -40,8 +40,8 @@ from medsync_protocol.verdicts import Judge
 
 __all__ = ["ApplicationFactory", "News", "Place", "Replica", "Submitted"]
 
-COMMITTED_KINDS: Final = frozenset({int(EntryKind.DIRECTIVE), int(EntryKind.REVOCATION)})
-"""Entry kinds whose labels make the consent map."""
+COMMITTED_KINDS: Final = frozenset({int(EntryKind.DIRECTIVE), int(EntryKind.REVOCATION), int(EntryKind.REWARD_ROOT)})
+"""Entry kinds whose labels make the consent map and the reward root."""
 
 ApplicationFactory = Callable[[NetworkId, ContextId, Genesis], Application]
 Place = tuple[ChainId, int]
@@ -91,6 +91,7 @@ class Replica:
         self._tags: dict[SubjectRef, int] = {}
         self.subject_count = -1
         self._removed_seen: tuple[OpId, ...] = ()
+        self._admitted_seen: frozenset[OpId] = frozenset()
         self._misread: list[Place] = []  # operations that were opened as a stranger's and are not: to be opened again
         self._verdicts: Verdicts | None = None
         self._replayed: list[Effect] = []
@@ -406,9 +407,13 @@ class Replica:
         for op_id, verdict in state.verdicts.since(self._verdicts):
             if op_id in self.places:
                 self.chains.slot(*self.places[op_id]).verdict = verdict
-        self._verdicts = state.verdicts
+        before, self._verdicts = self._verdicts, state.verdicts
         removed = (*(r.op_id for r in state.removed), *(r.op_id for of in state.resumed.values() for r in of))
-        if removed == self._removed_seen and not self.judge.forks:
+        admitted = frozenset(op_id for of in state.admissions.values() for op_id in of)
+        moved = self._admitted_seen ^ admitted
+        self._admitted_seen = admitted
+        others = before is not None and any(op_id in before for op_id in moved)  # held before, and counts otherwise now
+        if removed == self._removed_seen and not others and not self.judge.forks:
             return []
         self._removed_seen = removed
         changed = list(self.judge.changed())

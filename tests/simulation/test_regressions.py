@@ -58,3 +58,7 @@ def test_who_is_served_hashes_by_a_liar_gets_the_entries_from_others() -> None:
     """The planted twin shows that seed 10 is such a run: `medsync simulate bugs pruned-counts-as-read`."""
     assert not run("withholding", seed=10, crypto="memoised").violations
     assert run("withholding", seed=10, crypto="memoised", bug="pruned-counts-as-read").violations
+
+
+def test_data_of_a_member_whose_admission_a_demotion_voids_is_judged_again() -> None:
+    assert not run("demotion-race", seed=71, crypto="memoised").violations
