@@ -8,7 +8,7 @@ from pydantic import Field
 
 from medsync_client.calls import PATIENT, Call, path
 from medsync_client.consents import WirePeriod
-from medsync_client.wire import Body, Hex16, Hex32, HexBytes, Level, Millis, Named, View
+from medsync_client.wire import Body, Hex16, Hex32, HexBytes, Level, Millis, Named, Problem, View
 
 AnswerName = Literal["PERMIT", "DENY", "NO_CONSENT", "INDETERMINATE", "ERASED"]
 HalfName = Literal["requested", "disclosed", "refused", "break-glass", "log-read"]
@@ -72,14 +72,23 @@ class AccessBatch(Body):
     entries: tuple[LoggedAccess, ...] = Field(min_length=1, max_length=MAX_BATCH)
 
 
+class RefusedEntry(View):
+    """An entry of a batch that may not stand, by its place in the batch."""
+
+    index: int
+    problem: Problem
+
+
 class Appended(View):
-    """Where a batch stands in this node's chain."""
+    """Where a batch stands in this node's chain. `stored`: which of a partial batch do; `refused`: which don't, and why."""
 
     op: Hex32
     chain: str
     seq: int
     count: int
     level: Level
+    stored: tuple[int, ...] | None = None
+    refused: tuple[RefusedEntry, ...] = ()
 
 
 class AccessRow(View):
@@ -106,7 +115,7 @@ class AccessRow(View):
 
 
 class AccessPage(View):
-    """Entries of one subject, newest first; give `next` as `cursor` for older ones."""
+    """Entries of one subject or of all, newest first; give `next` as `cursor` for older ones."""
 
     entries: tuple[AccessRow, ...]
     next: str | None = None
@@ -123,22 +132,24 @@ def request_access(context: str, body: AccessRequest) -> Call[AccessAnswer]:
     )
 
 
-def append_accesses(context: str, body: AccessBatch, level: Level = "local") -> Call[Appended]:
-    """Append up to 4,096 entries as one operation."""
+def append_accesses(
+    context: str, body: AccessBatch, level: Level = "local", *, partial: bool = False
+) -> Call[Appended]:
+    """Append up to 4,096 entries as one operation: all or none, unless `partial`."""
     return Call(
         method="POST", path=path("contexts", context, "access:batch"), body=body, answer=Appended,
-        query={"level": level},
+        query={"level": level, "partial": partial or None},
     )  # fmt: skip
 
 
 def accesses(
-    context: str, subject: str, *, member: str | None = None, half: HalfName | None = None,
-    outcome: AnswerName | None = None, since: int | None = None, until: int | None = None,
+    context: str, subject: str | None = None, *, member: str | None = None, half: HalfName | None = None,
+    outcome: AnswerName | None = None, purpose: str | None = None, since: int | None = None, until: int | None = None,
     cursor: str | None = None, limit: int = 100,
 ) -> Call[AccessPage]:  # fmt: skip
-    """Who asked for, released or was refused a subject's data. Reading is logged too."""
+    """Who asked for, released or was refused data, of one subject or of all. Reading is logged too."""
     query = {
-        "subject": subject, "member": member, "half": half, "outcome": outcome, "since": since,
+        "subject": subject, "member": member, "half": half, "outcome": outcome, "purpose": purpose, "since": since,
         "until": until, "cursor": cursor, "limit": limit,
     }  # fmt: skip
     return Call(path=path("contexts", context, "access"), query=query, answer=AccessPage)

@@ -441,12 +441,14 @@ class Desk:
 
     def logged(self, now: Instant, entries: Sequence[AccessEntry]) -> tuple[int, list[Draft]]:
         """Halves of accesses that took place outside, in bulk. All or none: raises for the first that may not stand."""
-        drafts = []
-        for entry in entries:
-            standing = self.application.subject(entry.subject)
-            check_logged(entry, standing, self._me)
-            drafts.append(access_draft(entry, standing.homes))
+        drafts = [self.logged_one(entry) for entry in entries]
         return len(drafts), drafts
+
+    def logged_one(self, entry: AccessEntry) -> Draft:
+        """One half of an access that took place outside. Raises NotPermitted, Refused and UnknownSubject."""
+        standing = self.application.subject(entry.subject)
+        check_logged(entry, standing, self._me)
+        return access_draft(entry, standing.homes)
 
     @property
     def _seed(self) -> bytes:

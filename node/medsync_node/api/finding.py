@@ -52,8 +52,16 @@ def context_replicas(node: Node) -> list[Replica]:
     return sorted(found, key=lambda one: (one.name, one.context))
 
 
-def find_replica(node: Node, named: str) -> Replica:
-    """A context by id, unique name or the beginning of its id. Raises Failure."""
+def find_replica(node: Node, named: str | None) -> Replica:
+    """A context by id, unique name or the beginning of its id; None: the only one there is. Raises Failure."""
+    if named is None:
+        held = context_replicas(node)
+        if len(held) != 1:
+            raise not_found(
+                "several_contexts" if held else "unknown_context", "which context is meant isn't clear",
+                "use the base address …/contexts/NAME of the context",
+            )  # fmt: skip
+        return held[0]
     return pick(named, ((one.context, one.name, one) for one in context_replicas(node)), "context")
 
 

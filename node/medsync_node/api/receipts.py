@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import APIRouter, Path
 
 from medsync_client.receipts import ReceiptView
-from medsync_node.api.access import ANSWER_NAMES
+from medsync_node.api.deciding import ANSWER_NAMES
 from medsync_node.api.finding import find_replica, find_subject, member_names
 from medsync_node.api.problems import not_found
 from medsync_protocol.errors import Malformed

@@ -1,0 +1,88 @@
+"""Asking a custodian on a caller's behalf: whom to ask, and what came of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from medsync_client.accesses import AccessAnswer, AccessRequest, AnswerName
+from medsync_client.documents import period_of
+from medsync_node.api.finding import find_member, find_replica, find_subject
+from medsync_node.api.levels import require_writer
+from medsync_protocol.access import Answer, Half, decode_access, make_request
+from medsync_protocol.errors import Malformed, Refused
+from medsync_protocol.ids import Instant, MemberId, OpId, SubjectRef
+from medsync_protocol.kinds import EntryKind
+from medsync_protocol.receipt import ReceiptEntry, encode_receipt
+
+if TYPE_CHECKING:
+    from medsync_node.node import Node
+    from medsync_protocol.replica import Replica
+
+ANSWER_NAMES: Final[dict[Answer, AnswerName]] = {
+    Answer.PERMIT: "PERMIT", Answer.DENY: "DENY", Answer.NO_CONSENT: "NO_CONSENT",
+    Answer.INDETERMINATE: "INDETERMINATE", Answer.ERASED: "ERASED",
+}  # fmt: skip
+NEWEST_HALVES: Final = 16  # among them is the one just written, unless a burst of others came between
+
+
+def custodian_of(node: Node, replica: Replica, subject: SubjectRef, named: str | None) -> MemberId:
+    """Whom to ask: the one named, else this member, else one that is linked now, else any of the record."""
+    custodians = node.engine.desk(replica.context).application.subject(subject).custodians
+    if named is not None:
+        return find_member(replica, named)
+    if not custodians:
+        raise Refused(
+            "the subject's record was changed at two places at once, and no custodian stands in both",
+            code="no_custodian", advice="enrol the patient anew, and link the two pseudonyms with `medsync subject link`",
+        )  # fmt: skip
+    linked = {replica.membership.devices.get(device) for device in node.transport.linked()}
+
+    def preference(member: MemberId) -> tuple[bool, bool, MemberId]:
+        return member != replica.member, member not in linked, member
+
+    return min(custodians, key=preference)
+
+
+def answer_of(entry: ReceiptEntry, op: OpId | None) -> AccessAnswer:
+    """What a caller is told of a decision; `op`: where the requester's half stands."""
+    receipt = entry.receipt
+    decision = receipt.decision
+    return AccessAnswer(
+        answer=ANSWER_NAMES[decision.answer], reason=decision.reason.value, obligations=decision.obligations,
+        rules=tuple(
+            ":".join([named.hex(), *(str(part) for part in places if part is not None)])
+            for named, *places in decision.rules
+        ),
+        custodian=receipt.signer.hex(), receipt_id=receipt.id.hex(), receipt=encode_receipt(entry).hex(),
+        op=None if op is None else op.hex(), time=receipt.time,
+    )  # fmt: skip
+
+
+async def _own_half(node: Node, replica: Replica, subject: SubjectRef, receipt: bytes) -> tuple[OpId, int] | None:
+    """Operation and index of the requester's half of an answer that just came."""
+    for _, opened, _ in await node.log(replica.context, (EntryKind.ACCESS,), subject, None, NEWEST_HALVES):
+        try:
+            entry = decode_access(opened.payload)
+        except Malformed:
+            continue
+        if entry.half is Half.REQUESTED and entry.receipt == receipt:
+            return opened.op_id, opened.index
+    return None
+
+
+async def ask(node: Node, context: str | None, body: AccessRequest) -> tuple[AccessAnswer, tuple[OpId, int] | None]:
+    """Put a request; the answer, and where the requester's half stands. Raises Failure and Refused."""
+    replica = find_replica(node, context)
+    require_writer(replica)
+    subject = find_subject(replica, body.subject)
+    custodian = custodian_of(node, replica, subject, body.custodian)
+    request = make_request(
+        replica.network, replica.context, subject, replica.member, purposes=body.purposes,
+        action=body.action, time=Instant(node.now()), salt=os.urandom(16), unit=(body.unit or "").encode(),
+        user=(body.user or "").encode(), types=body.types, labels=body.labels,
+        data_period=period_of(body.data_period),
+    )  # fmt: skip
+    entry = await node.ask(replica.context, custodian, request)
+    half = await _own_half(node, replica, subject, entry.receipt.id)
+    return answer_of(entry, None if half is None else half[0]), half
