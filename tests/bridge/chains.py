@@ -30,6 +30,7 @@ class LiveChain:
     url: str
     accounts: tuple[tuple[int, int], ...]
     ours: bool = False
+    knobs: bool = True  # whether it takes blocks back, settles, moves its clock and its prices on request
 
     def ask(self, method: str, **params: Any) -> Any:
         """A raw request: for knobs, and for looking from outside."""
@@ -54,7 +55,7 @@ def chain_of(kind: str) -> Iterator[LiveChain]:
         if missing:
             pytest.skip(reason=f"no chain of yours to test on: {', '.join(missing)} not set")
         account = (int(os.environ[ACCOUNT], 16), int(os.environ[KEY], 16))
-        yield LiveChain(url=os.environ[RPC], accounts=(account,))
+        yield LiveChain(url=os.environ[RPC], accounts=(account,), knobs=False)
     else:
         if shutil.which(DEVNET) is None:
             pytest.skip(reason=f"{DEVNET} is not on PATH")

@@ -68,7 +68,7 @@ def requests(world: World) -> dict[str, dict[str, Any]]:
         "starknet_getClassAt": {"block_id": "latest", "contract_address": "0x1"},
         "starknet_getStateUpdate": {"block_id": "latest"},
         "devnet_mint": {"address": "0x1", "amount": 1, "unit": "FRI"},
-        "devnet_setGasPrice": {"l2_gas_price_fri": 10**9},
+        "devnet_setGasPrice": {"l2_gas_price_fri": 10**9, "generate_block": False},
         "devnet_acceptOnL1": {"starting_block_id": "latest"},
         "devnet_abortBlocks": {"starting_block_id": "latest"},
         "devnet_increaseTime": {"time": 1},

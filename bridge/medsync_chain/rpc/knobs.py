@@ -46,7 +46,7 @@ class Knobs:
             "devnet_mint": Method(self._mint, ("address", "amount", "unit"), 2),
             "devnet_getPredeployedAccounts": Method(self._accounts, ("with_balance",), 0),
             "devnet_getAccountBalance": Method(self._balance, ("address", "unit", "block_id"), 1),
-            "devnet_setGasPrice": Method(self._set_prices, _PRICE_NAMES, 0),
+            "devnet_setGasPrice": Method(self._set_prices, (*_PRICES, "generate_block"), 0),
             "medsync_sealBlocks": Method(self._sealing, ("when",)),
             "medsync_holdTransactions": Method(self._hold, ("hold",)),
             "medsync_setLifetime": Method(self._lifetime, ("seconds",)),
@@ -94,8 +94,11 @@ class Knobs:
         return {"amount": str(balance), "unit": "FRI"}
 
     def _set_prices(self, params: Params) -> Any:
-        named = {_PRICES[name]: _number(value, 1 << 64) for name, value in params.items()}
+        given = {name: value for name, value in params.items() if name in _PRICES}
+        named = {_PRICES[name]: _number(value, 1 << 64) for name, value in given.items()}
         self._chain.set_prices(replace(self._chain.prices, **named))
+        if _flag(params.get("generate_block", False)):
+            self._chain.seal()
         prices = self._chain.prices
         return {name: getattr(prices, field) for name, field in _PRICES.items()}
 
@@ -120,8 +123,7 @@ class Knobs:
         return self._outage.down
 
 
-_PRICES = {"l1_gas_price_fri": "l1_gas", "l2_gas_price_fri": "l2_gas", "l1_data_gas_price_fri": "l1_data_gas"}
-_PRICE_NAMES = tuple(_PRICES)
+_PRICES = {"gas_price_fri": "l1_gas", "l2_gas_price_fri": "l2_gas", "data_gas_price_fri": "l1_data_gas"}
 
 
 def _hash(header: Header) -> str:
