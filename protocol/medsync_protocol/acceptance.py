@@ -21,11 +21,12 @@ from medsync_protocol.effects import Effect, Notify, Persist
 from medsync_protocol.errors import Refused
 from medsync_protocol.ids import NOTHING_SEEN, ChainId, OpId
 from medsync_protocol.journal import Record, ValueRecord
-from medsync_protocol.kinds import Plane, Verdict
+from medsync_protocol.kinds import EntryKind, Plane, Role, Verdict
 from medsync_protocol.membership import MembershipState
 from medsync_protocol.operation import NO_KEY
 from medsync_protocol.poseidon import Felt, felt_bytes, felt_of
 from medsync_protocol.replica import Replica
+from medsync_protocol.reward_book import NO_REWARDS, RewardBook, Said, Surroundings
 from medsync_protocol.transition import Anchor
 
 
@@ -49,6 +50,8 @@ class Acceptance:
         self.anchoring: Anchoring | None = None
         self.history: list[Accepted] = []
         self.settled = 0
+        self.reward_books: list[tuple[int, RewardBook]] = []
+        """(k, rewards from that checkpoint on) of each that changed them."""
         self._stored: dict[int, bytes] = {}
         self._nodes: dict[bytes, bytes] = {}
 
@@ -66,6 +69,15 @@ class Acceptance:
                 advice="run `medsync contract register` for it",
             )  # fmt: skip
         return self.history[-1]
+
+    @property
+    def rewards(self) -> RewardBook:
+        """As the newest accepted checkpoint has them."""
+        return self.reward_books[-1][1] if self.reward_books else NO_REWARDS
+
+    def rewards_at(self, k: int) -> RewardBook:
+        """As the accepted checkpoint k has them."""
+        return next((book for since, book in reversed(self.reward_books) if since <= k), NO_REWARDS)
 
     @property
     def contract(self) -> Anchor:
@@ -162,7 +174,7 @@ class Acceptance:
             changes=self._changes(verdicts), cut=cut, verdicts=verdicts,
             next_signers=state.voters or head.next_signers, membership_root=state.root(),
             key_id=state.usable_key() or NO_KEY, policy_hash=_policy_hash(state),
-            not_before=not_before, expected=expected,
+            not_before=not_before, rewards=self._rewarded(verdicts, state, not_before), expected=expected,
         )  # fmt: skip
 
     def _verdicts(
@@ -193,6 +205,26 @@ class Acceptance:
             for _, label in self._replica.labels.get((chain, seq), ()):
                 self._commitments.fold(label, op_id, count and verdict.effective)
 
+    def _rewarded(self, verdicts: Verdicts, state: MembershipState, not_before: int) -> RewardBook:
+        replica, head = self._replica, self.head
+        around = Surroundings(
+            network=replica.network, id=replica.context, anchor=self.contract, context=head.statement.context,
+            k=head.statement.k + 1, now=not_before,
+            voters=tuple(member for member, _ in state.voters or head.next_signers),
+            writers=frozenset(m for m, standing in state.members.items() if standing.role >= Role.MEMBER),
+            payees={m: key for m, key in state.voter_keys.items() if m in state.members},
+        )  # fmt: skip
+        return self.rewards.after(self._said_of_rewards(verdicts), around)
+
+    def _said_of_rewards(self, verdicts: Verdicts) -> Iterable[Said]:
+        replica = self._replica
+        for chain, seq, _, verdict in verdicts:
+            labels = replica.labels.get((chain, seq), ()) if verdict.effective else ()
+            for _, label in labels:
+                if label.kind == EntryKind.REWARD_ROOT:
+                    slot = replica.chains.slot(chain, seq)
+                    yield replica.judge.author(chain, slot.heads, slot.seen), label
+
     # -- acceptance -------------------------------------------------------------------------------------------
 
     def adopt(self, certificate: Certificate, plan: Plan, built: Built) -> list[Effect]:
@@ -210,6 +242,8 @@ class Acceptance:
         self._maps.append(before)
         self.consents = built.consents
         self.history.append(accepted)
+        if plan.rewards != self.rewards:
+            self.reward_books.append((accepted.statement.k, plan.rewards))
         self._freeze(plan.verdicts, accepted)
         effects = replica.rejudge()
         accepted = self.history[-1] = replace(accepted, obliged=self.closed())
@@ -230,7 +264,12 @@ class Acceptance:
             ValueRecord("log", context, head.log_size.to_bytes(8, "big"), nodes),
             *(ValueRecord("consent_node", context, name, node) for name, node in added.items()),
             *(ValueRecord("consent_node", context, name, None) for name in dropped),
+            *(ValueRecord("rewards", context, k.to_bytes(8, "big"), self.rewards.encode()) for _ in self._rewards_of(k)),
         )
+
+    def _rewards_of(self, k: int) -> list[RewardBook]:
+        """What this checkpoint made of the rewards, if it changed them."""
+        return [book for since, book in self.reward_books[-1:] if since == k]
 
     def settle(self, k: int) -> list[Effect]:
         """The checkpoint k is chain-final: changes of homes below it take force."""
@@ -255,6 +294,9 @@ class Acceptance:
             self.consents = self._maps.pop() or after.put_many(changes)
             thawed += [(chain, seq) for chain, seq, _ in added]
             back, dropped = self.consents.changes_since(after)
+            if self._rewards_of(gone.statement.k):
+                del self.reward_books[-1]
+                records.append(ValueRecord("rewards", replica.context, gone.statement.k.to_bytes(8, "big"), None))
             records += [
                 ValueRecord("checkpoint", replica.context, gone.statement.k.to_bytes(8, "big"), None),
                 ValueRecord("log", replica.context, self.head.statement.log_size.to_bytes(8, "big"), None),
@@ -271,6 +313,11 @@ class Acceptance:
 
     def replay(self, record: ValueRecord) -> None:
         """Keep what the journal holds of this until `restored`."""
+        if record.table == "rewards":
+            k = int.from_bytes(record.key, "big")
+            self.reward_books = [(since, book) for since, book in self.reward_books if since < k]
+            if record.value is not None:
+                self.reward_books.append((k, RewardBook.decode(record.value)))
         if record.value is None:
             return
         match record.table:

@@ -20,6 +20,7 @@ from medsync_protocol.ids import ChainId, KeyId, MemberId, OpId
 from medsync_protocol.kinds import Verdict
 from medsync_protocol.log import grow, grown_proof, log_root, operation_leaf
 from medsync_protocol.poseidon import Felt, felt_bytes, felt_of
+from medsync_protocol.reward_book import NO_REWARDS, RewardBook
 from medsync_protocol.statement import Statement, detail_hash, members_hash
 from medsync_protocol.transition import Anchor, AppendProof
 
@@ -75,7 +76,8 @@ class Candidate:
 class Plan:
     """Everything a statement is made from. `verdicts`: operations since the last cut, by chain, then seq.
 
-    `not_before` in seconds. `expected`: the proposed candidate to compare with; None for an own one.
+    `not_before` in seconds. `rewards`: as these operations leave them. `expected`: the proposed candidate to compare with;
+    None for an own one.
     """
 
     anchor: Anchor
@@ -90,6 +92,7 @@ class Plan:
     key_id: KeyId
     policy_hash: bytes
     not_before: int
+    rewards: RewardBook = NO_REWARDS
     expected: Candidate | None = None
 
     def build(self) -> Built:
@@ -99,10 +102,9 @@ class Plan:
         nodes, peaks = grow(head.log_size, self.peaks, leaves)
         size = head.log_size + len(leaves)
         consents = self.consents.put_many(self.changes)
-        state_root = blake2b(
-            b"medsync/state/1",
-            pack([felt_bytes(consents.root), size, list(map(felt_bytes, peaks)), self.membership_root]),
-        )
+        rewards = [] if self.rewards == NO_REWARDS else [self.rewards.digest]
+        tables = [felt_bytes(consents.root), size, list(map(felt_bytes, peaks)), self.membership_root, *rewards]
+        state_root = blake2b(b"medsync/state/1", pack(tables))
         detail = blake2b(
             b"medsync/detail/1",
             pack([self.cut.heads, self.membership_root, state_root, self.key_id, self.policy_hash]),
@@ -110,7 +112,7 @@ class Plan:
         statement = Statement(
             context=head.context, k=head.k + 1, prev=self.anchor.digest(head), members=head.next_members,
             next_members=members_hash([key for _, key in self.next_signers]), consent_root=consents.root,
-            log_root=log_root(size, peaks), log_size=size, reward_root=head.reward_root,
+            log_root=log_root(size, peaks), log_size=size, reward_root=self.rewards.root,
             detail=detail_hash(detail), not_before=self.not_before,
         )  # fmt: skip
         proof = AppendProof(

@@ -48,7 +48,7 @@ class EntryKind(IntEnum):
     ERASE_ORDER = 8  # by a key of the subject's record, or one of two custodians
     ATTESTATION = 9  # of an erasure done
     LEGAL_HOLD = 10  # by a custodian, or its release
-    REWARD_ROOT = 11  # reserved
+    REWARD_ROOT = 11  # what the reward root is made of: terms, reports, proofs of false ones; all in the label
     NOTE = 12  # plain application bytes: the key-value example and benchmarks
 
 
