@@ -20,10 +20,12 @@ from medsync_client import consents as _consents
 from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
 from medsync_client import governance as _governance
+from medsync_client import links as _links
 from medsync_client import members as _members
 from medsync_client import operations as _operations
 from medsync_client import proofs as _proofs
 from medsync_client import receipts as _receipts
+from medsync_client import rewards as _rewards
 from medsync_client import status as _status
 from medsync_client import subjects as _subjects
 from medsync_client.address import Address
@@ -142,7 +144,14 @@ class BlockingClient:
     chain = _Blocking(_checkpoints.chain)
     register_chain = _Blocking(_checkpoints.register_chain)
     opening = _Blocking(_checkpoints.opening)
+
+    rewards = _Blocking(_rewards.rewards)
+    set_reward_terms = _Blocking(_rewards.set_reward_terms)
+    reward_proof = _Blocking(_rewards.reward_proof)
+    explain_rewards = _Blocking(_rewards.explain_rewards)
+    sign_reward_claim = _Blocking(_rewards.sign_reward_claim)
     prove_consent = _Blocking(_proofs.prove_consent)
     prove_entry = _Blocking(_proofs.prove_entry)
     prove_checkpoint = _Blocking(_proofs.prove_checkpoint)
+    open_dashboard = _Blocking(_links.open_dashboard)
     verify_audit = _Blocking(_audit.verify_audit)

@@ -21,10 +21,12 @@ from medsync_client import consents as _consents
 from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
 from medsync_client import governance as _governance
+from medsync_client import links as _links
 from medsync_client import members as _members
 from medsync_client import operations as _operations
 from medsync_client import proofs as _proofs
 from medsync_client import receipts as _receipts
+from medsync_client import rewards as _rewards
 from medsync_client import status as _status
 from medsync_client import subjects as _subjects
 from medsync_client.address import Address
@@ -153,9 +155,16 @@ class Client:
     chain = _Awaited(_checkpoints.chain)
     register_chain = _Awaited(_checkpoints.register_chain)
     opening = _Awaited(_checkpoints.opening)
+
+    rewards = _Awaited(_rewards.rewards)
+    set_reward_terms = _Awaited(_rewards.set_reward_terms)
+    reward_proof = _Awaited(_rewards.reward_proof)
+    explain_rewards = _Awaited(_rewards.explain_rewards)
+    sign_reward_claim = _Awaited(_rewards.sign_reward_claim)
     prove_consent = _Awaited(_proofs.prove_consent)
     prove_entry = _Awaited(_proofs.prove_entry)
     prove_checkpoint = _Awaited(_proofs.prove_checkpoint)
+    open_dashboard = _Awaited(_links.open_dashboard)
     verify_audit = _Awaited(_audit.verify_audit)
 
 

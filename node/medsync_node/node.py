@@ -19,6 +19,7 @@ from medsync_node.driver import Clock, Driver
 from medsync_node.finality import Finality
 from medsync_node.incarnation import Incarnation
 from medsync_node.policies import installed
+from medsync_node.reward_reports import Reporter
 from medsync_node.store import Store, Synchronous
 from medsync_node.store_reader import NEWEST
 from medsync_node.transport import open_libp2p
@@ -190,6 +191,7 @@ async def running(
     node = Node(engine, store, transport, driver, home)
     async with trio.open_nursery() as nursery:
         await nursery.start(driver.run)
+        nursery.start_soon(Reporter(node).run)
         yield node
         nursery.cancel_scope.cancel()
 

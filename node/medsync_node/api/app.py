@@ -28,6 +28,7 @@ from medsync_node.api import (
     problems,
     proofs,
     receipts,
+    rewards,
     status,
     subjects,
 )
@@ -49,7 +50,7 @@ def make_app(node: Node, *, stopping: trio.Event, announce: Sequence[str] = ()) 
         openapi_url="/openapi.json", swagger_ui_oauth2_redirect_url=None,
     )  # fmt: skip
     problems.install(app)
-    for module in (status, members, contexts, governance, subjects, erasures, consents, access, receipts, operations, checkpoints, chain, proofs, audit):
+    for module in (status, members, contexts, governance, subjects, erasures, consents, access, receipts, operations, checkpoints, chain, rewards, proofs, audit):
         app.include_router(module.routes(node), prefix="/v1")
     app.include_router(network.routes(node, announce), prefix="/v1")
     app.include_router(events.routes(node, stopping), prefix="/v1")

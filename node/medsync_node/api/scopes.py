@@ -42,7 +42,7 @@ ROUTES: Final = (
     *(_read(path, "status") for path in (
         "/v1/status", "/v1/network", "/v1/members", "/v1/contexts", _CONTEXT, _CONTEXT + "/members", _CONTEXT + "/voters",
         _CONTEXT + "/governance", _CONTEXT + "/checkpoints", _CONTEXT + "/checkpoints/{k}", _CONTEXT + "/chain",
-        _CONTEXT + "/operations",
+        _CONTEXT + "/operations", _CONTEXT + "/rewards", _CONTEXT + "/rewards/proof",
     )),
     _read("/metrics", "metrics"),
     _read("/v1/events", "events"),
@@ -62,7 +62,7 @@ ROUTES: Final = (
     _read(_CONTEXT + "/audit", "audit"),
     _read(_CONTEXT + "/audit:verify", "audit", "POST"),
     *(_read(_CONTEXT + path, "audit") for path in (
-        "/proofs/checkpoint", "/proofs/consents/{directive}", "/proofs/entries/{operation}",
+        "/rewards/explanation", "/proofs/checkpoint", "/proofs/consents/{directive}", "/proofs/entries/{operation}",
     )),
     Route("POST", _CONTEXT + "/checkpoints", "anchor"),
     Route("PUT", _CONTEXT + "/chain", "anchor"),
@@ -74,6 +74,7 @@ ROUTES: Final = (
         ("DELETE", _CONTEXT + "/members/{member}"), ("PUT", _CONTEXT + "/members/{member}/role"),
         ("PUT", _CONTEXT + "/voters"), ("POST", _CONTEXT + "/proposals/{proposal}/votes"),
         ("PUT", _CONTEXT + "/policy"), ("PUT", _CONTEXT + "/owner"),
+        ("PUT", _CONTEXT + "/rewards/terms"), ("POST", _CONTEXT + "/rewards/claim"),
     )),
 )  # fmt: skip
 

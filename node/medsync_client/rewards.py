@@ -1,0 +1,197 @@
+"""Rewards of a context: terms that voters name, points by period, what each payee has earned, proofs and signed claims.
+
+Amounts are text: they may have more digits than a JSON number holds.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from medsync_client.calls import PATIENT, Call, path
+from medsync_client.wire import Body, Felt, Hex16, Hex32, Millis, View
+
+MAX_POINTS = 2**32 - 1
+
+
+class RewardTermsSet(Body):
+    """What rewards shall be, by this node's member, a voter: in force once a quorum of the voters named the same.
+
+    `window` in seconds, as the pool was made with; `first` None: the period that it is now.
+    """
+
+    contract: Felt
+    token: Felt
+    window: int = Field(ge=0, lt=1 << 32)
+    salt: Felt = "0x0"
+    per_point: int = Field(ge=1, lt=1 << 63, description="what a point is worth, in the token's smallest unit")
+    days: int = Field(default=30, ge=1, le=366, description="length of a reward period")
+    cap: int = Field(default=1000, ge=1, le=MAX_POINTS, description="points that one requester brings in a period, at most")
+    least: int | None = Field(default=None, ge=1, le=MAX_POINTS, description="relations that share them, at least; None: as cap")
+    first: int | None = Field(default=None, ge=0, lt=1 << 32)
+
+
+class RewardTermsView(View):
+    """Terms as they were named."""
+
+    contract: Felt
+    token: Felt
+    window: int
+    salt: Felt
+    per_point: int
+    days: int
+    cap: int
+    least: int
+    first: int
+
+
+class MemberPoints(View):
+    """What a member earned in a period."""
+
+    member: Hex32
+    name: str
+    points: int
+
+
+class RewardPeriod(View):
+    """A closed period: when it was, the checkpoint that paid it, and how far that is."""
+
+    period: int
+    begins: Millis
+    ends: Millis
+    k: int
+    settled: bool
+    points: tuple[MemberPoints, ...]
+    violators: tuple[str, ...] = ()
+
+
+class Earned(View):
+    """What a payee's key has earned since the beginning; `name` empty for a key that is no current member's."""
+
+    payee: Felt
+    name: str
+    amount: str
+
+
+class OpenPeriod(View):
+    """The period that is open: `complete_at` is the checkpoint that holds its log, None before its end.
+
+    Then members report; `missing` are those that have not.
+    """
+
+    period: int
+    begins: Millis
+    ends: Millis
+    complete_at: int | None
+    reported: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+class Rewards(View):
+    """How a context's rewards stand at the newest accepted checkpoint; `named` says who wants which terms before they are
+    in force. Closed periods newest first."""
+
+    k: int
+    terms: RewardTermsView | None = None
+    pool: Felt | None = None
+    named: dict[str, RewardTermsView] = Field(default_factory=dict)
+    open: OpenPeriod | None = None
+    closed: tuple[RewardPeriod, ...] = ()
+    earned: tuple[Earned, ...] = ()
+    root: Felt = "0x0"
+
+
+class PathStep(View):
+    """A sibling on the way up."""
+
+    hash: Felt
+    sum: str
+
+
+class RewardProof(View):
+    """That a payee has earned `cumulative` by the tree under checkpoint k. `earned` is the whole tree: what `reward propose`
+    and `reward claim` take as a file. `path` is None for who has earned nothing."""
+
+    k: int
+    settled: bool
+    pool: Felt
+    contract: Felt
+    reward_root: Felt
+    tree_hash: Felt
+    sum: str
+    payee: Felt
+    cumulative: str
+    index: int = 0
+    path: tuple[PathStep, ...] | None = None
+    earned: dict[str, str]
+
+
+class RewardRelation(View):
+    """One relation of a period as this node can open it: who reported it, and whether it is a point."""
+
+    subject: Hex16
+    requester: Hex32
+    requester_name: str
+    custodian: Hex32
+    custodian_name: str
+    purpose: str
+    receipt: Hex32
+    token: Hex16
+    reported_by_custodian: bool
+    reported_by_requester: bool
+    counts: bool
+
+
+class RewardExplanation(View):
+    """Which relations a period has, as far as this node may know. `unexplained`: points of this node's member without one:
+    their inputs were erased since, or a report is false."""
+
+    period: int
+    closed: bool
+    points: int
+    relations: tuple[RewardRelation, ...]
+    unexplained: int
+
+
+class ClaimRequest(Body):
+    """To whom this node's member wants what it earned to be paid. `deadline` in seconds, by block time."""
+
+    recipient: Felt
+    deadline: int = Field(ge=0, lt=1 << 63)
+    k: int | None = Field(default=None, ge=1)
+
+
+class SignedClaim(View):
+    """A claim that any relayer may carry."""
+
+    proof: RewardProof
+    recipient: Felt
+    deadline: int
+    r: Felt
+    s: Felt
+
+
+def rewards(context: str) -> Call[Rewards]:
+    """How a context's rewards stand."""
+    return Call(path=path("contexts", context, "rewards"), answer=Rewards)
+
+
+def set_reward_terms(context: str, body: RewardTermsSet) -> Call[Rewards]:
+    """Name terms as this node's member."""
+    return Call(method="PUT", path=path("contexts", context, "rewards", "terms"), body=body, answer=Rewards)
+
+
+def reward_proof(context: str, k: int | None = None, payee: str | None = None) -> Call[RewardProof]:
+    """What a payee has earned, this node's member when none is named, by the newest accepted checkpoint or k."""
+    where = path("contexts", context, "rewards", "proof")
+    return Call(path=where, query={"k": k, "payee": payee}, answer=RewardProof)
+
+
+def explain_rewards(context: str, period: int | None = None) -> Call[RewardExplanation]:
+    """Relations of a period; None: the newest closed one, or the open one."""
+    where = path("contexts", context, "rewards", "explanation")
+    return Call(path=where, query={"period": period}, answer=RewardExplanation, timeout=PATIENT)
+
+
+def sign_reward_claim(context: str, body: ClaimRequest) -> Call[SignedClaim]:
+    """Have the node sign a claim of what its member earned."""
+    return Call(method="POST", path=path("contexts", context, "rewards", "claim"), body=body, answer=SignedClaim)
