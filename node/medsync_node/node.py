@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 
+from medsync_node.applications import APPLICATIONS
 from medsync_node.driver import Clock, Driver
 from medsync_node.finality import Finality
 from medsync_node.incarnation import Incarnation
@@ -25,19 +26,15 @@ from medsync_node.store_reader import NEWEST
 from medsync_node.transport import open_libp2p
 from medsync_protocol.access import Request
 from medsync_protocol.application import OpenedEntry
-from medsync_protocol.consent import MedSyncApplication
 from medsync_protocol.crypto import Entropy
-from medsync_protocol.decision import settings_of
 from medsync_protocol.effects import Effect, Notify
 from medsync_protocol.engine import Engine
 from medsync_protocol.errors import Refused
 from medsync_protocol.identity import Identity
 from medsync_protocol.ids import ContextId, MemberId, NetworkId, SubjectRef
 from medsync_protocol.kinds import Verdict
-from medsync_protocol.notes import NotesApplication
 from medsync_protocol.ports import Transport, Unreachable
 from medsync_protocol.receipt import ReceiptEntry
-from medsync_protocol.replica import ApplicationFactory
 
 if TYPE_CHECKING:
     from medsync_node.config import Config
@@ -47,14 +44,6 @@ T = TypeVar("T")
 
 MAX_NOTICES: Final = 1_000  # waiting for one listener; a slower one misses some, and hears how it stands by `status`
 ANSWER_SECONDS: Final = 45.0  # longer than the engine waits for a custodian
-
-APPLICATIONS: Final[dict[str, ApplicationFactory]] = {
-    "medsync": lambda network, context, genesis: MedSyncApplication(
-        network, context, settings_of(dict(genesis.settings))
-    ),
-    "notes": lambda network, context, genesis: NotesApplication(),
-}
-"""What can fold a context, by the name in its genesis."""
 
 
 class Node:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +18,9 @@ from medsync_node.commands.options import Home, examples, home_of
 if TYPE_CHECKING:
     from medsync_node.config import Config
     from medsync_node.home import Home as HomeFiles
+    from medsync_node.node import Node
+
+    Door = Callable[[Node], AbstractAsyncContextManager[str]]  # serves until its block ends; gives the URL
 
 app = typer.Typer()
 
@@ -60,6 +65,10 @@ def run(
         int | None, typer.Option(metavar="FD", help="Write `ready` to this descriptor as well, and close it.")
     ] = None,
     exit_on_eof: Annotated[bool, typer.Option("--exit-on-eof", help="Stop when stdin ends.")] = False,
+    calimero: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", help="Also answer as Calimero's merod, on this port of 127.0.0.1, without tokens."),
+    ] = None,
 ) -> None:
     """Run the node. The last line of its start is `ready`; SIGTERM or Ctrl-C stop it in order, SIGHUP reads the log level again."""
     from medsync_node import config, logs
@@ -77,13 +86,20 @@ def run(
     files.require()
     with files.locked():
         passphrase = read_passphrase(settings.passphrase_from)
-    _run(files, settings, passphrase, ready_fd, exit_on_eof, flags)
+    door = None if calimero is None else _doors()["calimero"](calimero)
+    serve(files, settings, passphrase, ready_fd=ready_fd, exit_on_eof=exit_on_eof, flags=flags, door=door)
 
 
-def _run(
-    files: HomeFiles, settings: Config, passphrase: str, ready_fd: int | None, exit_on_eof: bool,
-    flags: Mapping[str, Any],
+def _doors() -> dict[str, Any]:
+    """Other surfaces over a node, by name: each takes a port and gives a `Door`."""
+    return {point.name: point.load() for point in entry_points(group="medsync.doors")}
+
+
+def serve(
+    files: HomeFiles, settings: Config, passphrase: str, *, ready_fd: int | None = None, exit_on_eof: bool = False,
+    flags: Mapping[str, Any] | None = None, door: Door | None = None,
 ) -> None:  # fmt: skip
+    """Run a home's node, with another surface over it if `door` is one, until a signal or the end of stdin."""
     import structlog
     import trio
 
@@ -97,7 +113,7 @@ def _run(
             task_status.started()
             async for number in received:
                 if number == signal.SIGHUP:
-                    _reload(files, flags)
+                    _reload(files, flags or {})
                     continue
                 log.info("told to stop", signal=signal.Signals(number).name)
                 service_manager.stopping()
@@ -115,7 +131,9 @@ def _run(
             await nursery.start(until_told, stop)
             if exit_on_eof:
                 nursery.start_soon(until_eof, stop)
-            async with open_daemon(files, settings, passphrase) as daemon:
+            async with open_daemon(files, settings, passphrase) as daemon, AsyncExitStack() as stack:
+                if door is not None:
+                    log.info("answers as merod", url=await stack.enter_async_context(door(daemon.node)))
                 log.info(
                     "running", name=daemon.node.identity.name, member=daemon.node.identity.member.hex(),
                     listens=list(daemon.node.transport.addresses), api=str(daemon.api.socket), url=daemon.api.url,
