@@ -1,11 +1,12 @@
 """`medsync reward`: make and fund a pool, see what it holds and owes, be paid from it.
 
-The pay tree is a file until nodes compute it: {"earned": {"0x<payee>": "<cumulative amount>"}}.
+The pay tree is the node's, or a file with {"earned": {"0x<payee>": "<cumulative amount>"}}, as `reward proof` prints it.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,13 +24,14 @@ from medsync_bridge.sending import Tell
 from medsync_bridge.settings import Settings
 from medsync_bridge.tasks import DeclareClass, DeployContract
 from medsync_client import Address, Client
+from medsync_client.rewards import ClaimRequest
 from medsync_protocol import stark
 from medsync_protocol.address import ChainAddress
 from medsync_protocol.claims import Claim
 from medsync_protocol.errors import Malformed, OperatorError, Refused
 from medsync_protocol.reward_calldata import PendingView, PoolView
 from medsync_protocol.reward_pool import Pool, PoolReason, Terms
-from medsync_protocol.rewards import PayTree
+from medsync_protocol.rewards import PayProof, PayTree, Subtree
 
 GRACE: Final = 86_400  # seconds a signed claim is good for: longer than any outage of a chain so far
 MAX_TREE: Final = 64 << 20  # bytes of a tree's file: some 500,000 payees
@@ -72,10 +74,14 @@ def read_tree(path: Path) -> PayTree:
     try:
         with path.open("rb") as file:
             document: Any = json.loads(file.read(MAX_TREE))
-        earned = {int(payee, 16): int(amount) for payee, amount in document["earned"].items()}
+        return tree_of(document["earned"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Malformed('a pay tree is a file with {"earned": {"0x<payee>": "<amount>"}}') from error
-    return PayTree(earned)
+
+
+def tree_of(earned: dict[str, str]) -> PayTree:
+    """The pay tree of amounts by payee, both as text. Raises Malformed, and ValueError where the text is no number."""
+    return PayTree({int(payee, 16): int(amount) for payee, amount in earned.items()})
 
 
 async def create(settings: Settings, context: ChainAddress, terms: Terms, salt: int, tell: Tell) -> Created:
@@ -115,9 +121,9 @@ async def fund(settings: Settings, at: PoolAddress, target: int, tell: Tell) -> 
 
 
 async def propose(
-    settings: Settings, at: PoolAddress, tree: PayTree, node: Address, context: str, k: int, tell: Tell
+    settings: Settings, at: PoolAddress, tree: PayTree | None, node: Address, context: str, k: int, tell: Tell
 ) -> int | None:
-    """Propose the tree's root by checkpoint k of a node's context; the transaction. Raises Refused, NotDeployed, the
+    """Propose the tree's root, None for the node's, by checkpoint k of its context; the transaction. Raises Refused, NotDeployed, the
     client's errors, and what `bring_about` raises."""
     with open_home(settings.contract_home) as journal:
         async with Client(node) as client, connect(settings, journal, tell=tell) as bridge:
@@ -128,6 +134,8 @@ async def propose(
                 chain_id=bridge.account.chain_id, contract=anchor, context=int(certificate.next.context, 16)
             )
             statement = read_certificate(certificate, address).following
+            if tree is None:
+                tree = tree_of((await client.reward_proof(context, k)).earned)
             task = ProposeRoot(at=at, statement=statement, root=tree.root)
             return (await bridge.sender.bring_about(task)).transaction
 
@@ -161,32 +169,88 @@ async def balance(rpc: str, at: PoolAddress, payee: int, tree: PayTree | None) -
     return Balance(claimed=claimed, owed=max(earned - claimed, 0))
 
 
-async def claim(
-    settings: Settings, at: PoolAddress, tree: PayTree, payee_key: str, recipient: int, tell: Tell
-) -> Paid:
-    """Sign as the payee and carry the claim. `payee_key` says where the secret lies, as `--key`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What a claim is for: `deadline` in seconds, `k` the checkpoint last proposed."""
 
-    Raises Refused where the tree is not the active one, BadKey, Malformed, and what `bring_about` raises.
-    """
+    at: PoolAddress
+    chain_id: int
+    deadline: int
+    k: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A claim as the contract takes it, and the tree that its proof leads to."""
+
+    proof: PayProof
+    root: Subtree
+    recipient: int
+    signature: tuple[int, int]
+
+
+Signer = Callable[[Claimed], Awaitable[Signed]]
+"""Who signs the claim, once its pool, chain and deadline are known."""
+
+
+def by_key(tree: PayTree, payee_key: str, recipient: int) -> Signer:
+    """Sign by the payee's secret, which lies where `payee_key` says, as `--key`. Raises BadKey, Malformed."""
     secret = read_secret(payee_key)
     proof = tree.prove(stark.public_key(secret))
+
+    async def sign(wanted: Claimed) -> Signed:
+        signature = Claim(
+            chain_id=wanted.chain_id, contract=wanted.at.contract, pool=wanted.at.pool, payee=proof.payee,
+            recipient=recipient, cumulative=proof.cumulative, deadline=wanted.deadline,
+        ).sign(secret)  # fmt: skip
+        return Signed(proof=proof, root=tree.root, recipient=recipient, signature=signature)
+
+    return sign
+
+
+def at_node(node: Address, context: str, recipient: int) -> Signer:
+    """Let a node sign for its member, what that earned by the checkpoint last proposed. Raises the client's errors."""
+
+    async def sign(wanted: Claimed) -> Signed:
+        body = ClaimRequest(recipient=hex(recipient), deadline=wanted.deadline, k=wanted.k)
+        async with Client(node) as client:
+            found = await client.sign_reward_claim(context, body)
+        tree = tree_of(found.proof.earned)
+        if (int(found.proof.contract, 16), int(found.proof.pool, 16)) != (wanted.at.contract, wanted.at.pool):
+            raise Refused(
+                "the node's context pays from another pool", code="wrong_pool",
+                advice="give pool and contract as `medsync reward proof` shows them",
+            )  # fmt: skip
+        return Signed(
+            proof=tree.prove(int(found.proof.payee, 16)), root=tree.root, recipient=recipient,
+            signature=(int(found.r, 16), int(found.s, 16)),
+        )  # fmt: skip
+
+    return sign
+
+
+async def claim(settings: Settings, at: PoolAddress, signer: Signer, tell: Tell) -> Paid:
+    """Have a claim signed, and carry it.
+
+    Raises Refused where the tree is not the active one, what the signer and what `bring_about` raise.
+    """
     with open_home(settings.contract_home) as journal:
         async with connect(settings, journal, tell=tell) as bridge:
             view = (await _known(bridge.chain, at)).view
-            if tree.root != view.active:
+            _, now, _ = await bridge.chain.latest()
+            wanted = Claimed(at=at, chain_id=bridge.account.chain_id, deadline=now + GRACE, k=view.last_k)
+            signed = await signer(wanted)
+            if signed.root != view.active:
                 raise Refused(
                     "this pay tree is not the pool's active one", code=PoolReason.BAD_PROOF.lower(),
                     advice="take the tree of the checkpoint that `medsync reward pool status` shows",
                 )  # fmt: skip
-            _, now, _ = await bridge.chain.latest()
-            deadline = now + GRACE
-            signed = Claim(
-                chain_id=bridge.account.chain_id, contract=at.contract, pool=at.pool, payee=proof.payee,
-                recipient=recipient, cumulative=proof.cumulative, deadline=deadline,
-            ).sign(secret)  # fmt: skip
-            task = PayClaim(at=at, proof=proof, recipient=recipient, deadline=deadline, signature=signed)
+            task = PayClaim(
+                at=at, proof=signed.proof, recipient=signed.recipient, deadline=wanted.deadline,
+                signature=signed.signature,
+            )  # fmt: skip
             ended = await bridge.sender.bring_about(task)
-    return Paid(cumulative=proof.cumulative, transaction=ended.transaction)
+    return Paid(cumulative=signed.proof.cumulative, transaction=ended.transaction)
 
 
 async def _known(chain: Chain, at: PoolAddress) -> Standing:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from medsync_bridge.commands import options
+from medsync_bridge.commands import options, reward_reading
 from medsync_bridge.commands.output import hexed, progress, show
 
 if TYPE_CHECKING:
@@ -17,18 +17,22 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Pay what accepted checkpoints say was earned.")
 pool_app = typer.Typer(no_args_is_help=True, help="Make a pool, fund it, see what it holds.")
 app.add_typer(pool_app, name="pool")
+_READING = "reward terms trial --contract 0x7a… --per-point 1000 --days 30"
+app.command(epilog=options.examples(_READING))(reward_reading.terms)
+app.command(epilog=options.examples("reward points trial", "reward points trial --json"))(reward_reading.points)
+app.command(epilog=options.examples("reward proof trial --k 12 --json > tree.json"))(reward_reading.proof)
+app.command(epilog=options.examples("reward explain trial --period 20000"))(reward_reading.explain)
 
-DAY: Final = 86_400  # seconds
 _ACCOUNT: Final = "--rpc http://127.0.0.1:5050 --account 0x64b… --key file:account.key"
-STRK: Final = "0x4718f5a0fc34cc1af16a1cdee98ffb20c31f5cd61d6ab07201858f4287c938d"
-"""Starknet's own token, at the address that it has on every network."""
+DAY, STRK = reward_reading.DAY, reward_reading.STRK
 
 Contract = Annotated[
     str, typer.Option("--contract", metavar="ADDRESS", help="The reward pool contract's address.")
 ]
 PoolName = Annotated[str, typer.Argument(metavar="POOL", help="The pool's name, as `create` printed it.")]
 TreeFile = Annotated[
-    Path, typer.Option("--tree", metavar="FILE", exists=True, dir_okay=False, help="The active pay tree.")
+    Path | None,
+    typer.Option("--tree", metavar="FILE", exists=True, dir_okay=False, help="The pay tree; else the node's."),
 ]
 
 
@@ -153,18 +157,16 @@ def _fields(found: Standing) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@app.command(
-    epilog=options.examples(f"reward propose 0x2f… trial --k 12 --tree tree.json --contract 0x7a… {_ACCOUNT}")
-)
+@app.command(epilog=options.examples(f"reward propose 0x2f… trial --k 12 --contract 0x7a… {_ACCOUNT}"))
 def propose(
     pool: PoolName,
     context: Annotated[str, typer.Argument(metavar="CONTEXT", help="Name or id of the context on the node.")],
     k: Annotated[int, typer.Option("--k", min=1, help="The accepted checkpoint that names the tree.")],
     contract: Contract,
-    tree: TreeFile,
     rpc: options.Rpc,
     account: options.Account,
     key: options.Key,
+    tree: TreeFile = None,
     node: options.Node = None,
     home: options.Home = None,
     fee_cap: options.FeeCap = options.FEE_CAP,
@@ -181,7 +183,8 @@ def propose(
         home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
     )
     done = trio.run(
-        rewarding.propose, settings, _at(contract, pool), rewarding.read_tree(tree), options.node_of(node), context, k,
+        rewarding.propose, settings, _at(contract, pool), None if tree is None else rewarding.read_tree(tree),
+        options.node_of(node), context, k,
         lambda text: progress(text, as_json=as_json),
     )  # fmt: skip
     said = "it was before" if done is None else f"transaction {hexed(done)}"
@@ -250,41 +253,58 @@ def balance(
 
 @app.command(
     epilog=options.examples(
-        f"reward claim 0x2f… --contract 0x7a… --tree tree.json --payee-key file:payee.key --to 0x9b… {_ACCOUNT}"
+        f"reward claim 0x2f… --contract 0x7a… --context trial --node ~/.medsync --to 0x9b… {_ACCOUNT}",
+        f"reward claim 0x2f… --contract 0x7a… --tree tree.json --payee-key file:payee.key --to 0x9b… {_ACCOUNT}",
     )
 )
 def claim(
     pool: PoolName,
     contract: Contract,
-    tree: TreeFile,
-    payee_key: Annotated[
-        str,
-        typer.Option(
-            "--payee-key", metavar="env:NAME|file:PATH", help="Where the payee's secret is, in hex."
-        ),
-    ],
     to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="Who is paid.")],
     rpc: options.Rpc,
     account: options.Account,
     key: options.Key,
+    context: Annotated[
+        str | None,
+        typer.Option("--context", metavar="CONTEXT", help="Let the node sign for its member in this context."),
+    ] = None,
+    node: options.Node = None,
+    tree: TreeFile = None,
+    payee_key: Annotated[
+        str | None,
+        typer.Option(
+            "--payee-key", metavar="env:NAME|file:PATH", help="Without a node: where the payee's secret is, in hex."
+        ),
+    ] = None,
     home: options.Home = None,
     fee_cap: options.FeeCap = options.FEE_CAP,
     tip: options.Tip = 0,
     poll: options.Poll = options.POLL,
     as_json: options.Json = False,
 ) -> None:
-    """Have a payee paid what the active tree owes. The account only carries the claim and pays its fee."""
+    """Have a payee paid what the active tree owes: the node's member, or whoever's key and tree are given.
+
+    The account only carries the claim and pays its fee.
+    """
     import trio
 
     from medsync_bridge import rewarding
 
+    if (context is None) == (tree is None or payee_key is None):
+        raise typer.BadParameter("give --context, or both --tree and --payee-key")
+
     settings = options.settings_of(
         home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
     )
+    recipient = options.felt(to, "--to")
+    if context is not None:
+        signer = rewarding.at_node(options.node_of(node), context, recipient)
+    else:
+        assert tree is not None and payee_key is not None, "checked above"
+        signer = rewarding.by_key(rewarding.read_tree(tree), payee_key, recipient)
     done = trio.run(
-        rewarding.claim, settings, _at(contract, pool), rewarding.read_tree(tree), payee_key,
-        options.felt(to, "--to"), lambda text: progress(text, as_json=as_json),
-    )  # fmt: skip
+        rewarding.claim, settings, _at(contract, pool), signer, lambda text: progress(text, as_json=as_json)
+    )
     show(
         {"paid_up_to": str(done.cumulative), "transaction": hexed(done.transaction)},
         [
