@@ -20,6 +20,7 @@ from medsync_client import consents as _consents
 from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
 from medsync_client import governance as _governance
+from medsync_client import links as _links
 from medsync_client import members as _members
 from medsync_client import operations as _operations
 from medsync_client import proofs as _proofs
@@ -152,4 +153,5 @@ class BlockingClient:
     prove_consent = _Blocking(_proofs.prove_consent)
     prove_entry = _Blocking(_proofs.prove_entry)
     prove_checkpoint = _Blocking(_proofs.prove_checkpoint)
+    open_dashboard = _Blocking(_links.open_dashboard)
     verify_audit = _Blocking(_audit.verify_audit)

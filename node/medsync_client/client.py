@@ -21,6 +21,7 @@ from medsync_client import consents as _consents
 from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
 from medsync_client import governance as _governance
+from medsync_client import links as _links
 from medsync_client import members as _members
 from medsync_client import operations as _operations
 from medsync_client import proofs as _proofs
@@ -163,6 +164,7 @@ class Client:
     prove_consent = _Awaited(_proofs.prove_consent)
     prove_entry = _Awaited(_proofs.prove_entry)
     prove_checkpoint = _Awaited(_proofs.prove_checkpoint)
+    open_dashboard = _Awaited(_links.open_dashboard)
     verify_audit = _Awaited(_audit.verify_audit)
 
 

@@ -63,12 +63,15 @@ async def open_daemon(home: Home, config: Config, passphrase: str) -> AsyncItera
             make_app,
             serving,
         )  # seconds of loading: not before home and key are right
+        from medsync_node.dashboard.sessions import Door
         from medsync_node.node import open_node
 
         token = None if config.api.listen is None else ensure_token(config.api.token_file)
         node = await stack.enter_async_context(open_node(home, identity, config))
-        app = make_app(node, stopping=stopping, announce=config.announce)
+        door = Door.of(node)
+        app = make_app(node, stopping=stopping, announce=config.announce, door=door, read_only=config.api.read_only)
         api = await stack.enter_async_context(serving(app, config.api, token=token, stopping=stopping, book=TokenBook(home.tokens_file)))
+        door.url = api.url
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(_tell_operator, node)
         yield Daemon(node=node, api=api, token=token)

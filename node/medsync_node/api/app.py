@@ -22,6 +22,7 @@ from medsync_node.api import (
     events,
     governance,
     health,
+    links,
     members,
     network,
     operations,
@@ -33,6 +34,7 @@ from medsync_node.api import (
     subjects,
 )
 from medsync_node.api.guards import LimitBody
+from medsync_node.dashboard.sessions import Door
 
 if TYPE_CHECKING:
     from medsync_node.node import Node
@@ -43,8 +45,16 @@ ABOUT: Final = (
 )
 
 
-def make_app(node: Node, *, stopping: trio.Event, announce: Sequence[str] = ()) -> ASGIApp:
-    """The application. Event streams end when `stopping` is set; `announce` goes into invitations."""
+def make_app(
+    node: Node, *, stopping: trio.Event, announce: Sequence[str] = (), door: Door | None = None, read_only: bool = False
+) -> ASGIApp:  # fmt: skip
+    """The application, dashboard included. Event streams end when `stopping` is set; `announce` goes into invitations.
+
+    `door` holds who is signed in, and learns where the API is served; `read_only` is for the pages, the guard is the server's.
+    """
+    from medsync_node.dashboard.site import mount  # it asks this package's tables
+
+    door = door or Door.of(node)
     app = FastAPI(
         title="MedSync node", version=version("medsync"), description=ABOUT, docs_url=None, redoc_url=None,
         openapi_url="/openapi.json", swagger_ui_oauth2_redirect_url=None,
@@ -56,4 +66,5 @@ def make_app(node: Node, *, stopping: trio.Event, announce: Sequence[str] = ()) 
     app.include_router(events.routes(node, stopping), prefix="/v1")
     app.include_router(health.routes(node))
     app.include_router(docs.routes())
-    return LimitBody(app)
+    app.include_router(links.routes(node, door), prefix="/v1")
+    return LimitBody(mount(node, app, door, read_only=read_only, stopping=stopping))

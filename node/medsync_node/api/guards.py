@@ -27,6 +27,15 @@ WITHOUT_TOKEN: Final = frozenset({"/healthz", "/readyz"})
 """Paths that say nothing but whether the node serves; monitors have no token."""
 PAGES: Final = ("/docs", "/openapi.json")
 """The API's own description: the same on every node."""
+DASHBOARD: Final = "/dashboard"
+"""Pages for people: they sign in by a link and have sessions instead of tokens, which the dashboard checks."""
+TOKEN: Final = "medsync.token"
+"""Where a route finds the issued token that a request came with; not there for the node's own and on the socket."""
+
+
+def is_dashboard(path: str) -> bool:
+    """Whether a path is a page's."""
+    return path == DASHBOARD or path.startswith(DASHBOARD + "/")
 
 
 def wall_ms() -> int:
@@ -106,7 +115,7 @@ class RequireToken:
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         path: str = scope["path"]
-        if path in WITHOUT_TOKEN or path.startswith(PAGES):
+        if path in WITHOUT_TOKEN or path.startswith(PAGES) or is_dashboard(path):
             return None
         header = dict(scope["headers"]).get(b"authorization")
         if matches(header, self._token):
@@ -137,6 +146,7 @@ class RequireToken:
                 advice="`medsync token create` at the node makes one that has it",
             )  # fmt: skip
             return answer(403, problem)
+        scope[TOKEN] = issued
         return None
 
 
@@ -157,14 +167,17 @@ class Bucket:
 
 
 class ReadOnly:
-    """Refuses what would change the record; reading the access log is allowed and, as always, logged."""
+    """Refuses what would change the record; reading the access log is allowed and, as always, logged.
+
+    The dashboard looks at the same table itself: signing in changes no record.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD") and not is_dashboard(scope["path"]):
             route = route_of(scope["method"], scope["path"])
             if route is None or route.writes:
                 problem = Problem(

@@ -17,6 +17,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "access:read": "read the access log and receipts; each reading of the log is logged",
     "audit": "export a context, prove what it holds, check this node's copy",
     "anchor": "what the bridge does: checkpoints, openings, registering the anchor",
+    "dashboard": "make sign-in links for the dashboard, for no more than the token's own scopes",
     "govern": "networks, invitations, members, roles, contexts, keys, voters, policies, votes",
 }
 
@@ -64,6 +65,7 @@ ROUTES: Final = (
     *(_read(_CONTEXT + path, "audit") for path in (
         "/rewards/explanation", "/proofs/checkpoint", "/proofs/consents/{directive}", "/proofs/entries/{operation}",
     )),
+    _read("/v1/dashboard/links", "dashboard", "POST"),
     Route("POST", _CONTEXT + "/checkpoints", "anchor"),
     Route("PUT", _CONTEXT + "/chain", "anchor"),
     Route("POST", _CONTEXT + "/chain/opening", "anchor"),

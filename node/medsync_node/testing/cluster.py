@@ -80,7 +80,7 @@ class ClusterNode:
         os.kill(pid, number)
         if self.process is not None:
             self.process.wait(STOP_SECONDS)
-        _until(lambda: self.pid() is None, f"{self.name} to be gone", STOP_SECONDS)
+        until(lambda: self.pid() is None, f"{self.name} to be gone", STOP_SECONDS)
 
     def last_words(self) -> str:
         """The end of its log."""
@@ -188,7 +188,7 @@ class Cluster:
         for node in self:
             if node.process is not None:
                 node.process.wait(STOP_SECONDS)
-            _until(lambda node=node: node.pid() is None, f"{node.name} to be gone", STOP_SECONDS)  # type: ignore[misc]
+            until(lambda node=node: node.pid() is None, f"{node.name} to be gone", STOP_SECONDS)  # type: ignore[misc]
             node.client.close()
 
     # -- facts ------------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ class Cluster:
             held = [_held(node, context) for node in self.running()]
             return None not in held and all(one == held[0] for one in held)
 
-        _until(same, f"all nodes to hold the same of {context}", seconds)
+        until(same, f"all nodes to hold the same of {context}", seconds)
 
     def _form(self) -> None:
         nodes = list(self)
@@ -215,7 +215,7 @@ class Cluster:
             if node.client.status().network is None:
                 node.client.join(first.invite(_open_invitation()).token)
         for node in nodes:
-            _until(lambda node=node: _sees(node, len(nodes)), f"{node.name} to see all members")  # type: ignore[misc]
+            until(lambda node=node: _sees(node, len(nodes)), f"{node.name} to see all members")  # type: ignore[misc]
         if CONTEXT not in {one.name for one in first.contexts().contexts}:
             first.create_context(_shared_context(node.name for node in nodes[1:]))
         self.converged()
@@ -299,7 +299,8 @@ def _free_port() -> int:
         return port
 
 
-def _until(fact: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+def until(fact: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+    """Return as soon as a fact holds. Raises ClusterFailed after `seconds`."""
     deadline = time.monotonic() + seconds
     while not fact():
         if time.monotonic() > deadline:

@@ -1,0 +1,72 @@
+"""The access log of a subject: filters, halves without a counterpart, and receipts decided again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final, cast, get_args
+
+from starlette.responses import Response
+
+from medsync_client import accesses, receipts
+from medsync_client.accesses import AccessPage, AccessRow, AnswerName, HalfName
+from medsync_client.errors import BadRequest
+from medsync_node.dashboard.pages.consents import names_of
+from medsync_node.dashboard.visit import Visit
+
+PAGE: Final = 100  # entries of one page
+LONELY: Final = frozenset({"requested", "disclosed", "refused"})
+"""Halves that have a counterpart when both parties wrote theirs."""
+
+
+def unmatched(entries: Iterable[AccessRow]) -> frozenset[str]:
+    """Matches of which only one half is among these entries."""
+    seen = Counter(one.match for one in entries if one.half in LONELY)
+    return frozenset(match for match, count in seen.items() if count == 1)
+
+
+def _day(text: str | None, end: bool = False) -> int | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadRequest("this is no date", code="date", advice="write it as 2027-01-31") from error
+    millis = int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+    return millis + 86_400_000 if end else millis
+
+
+def _one_of(text: str | None, allowed: tuple[str, ...]) -> Any:
+    if text is not None and text not in allowed:
+        raise BadRequest("there is no such kind of entry", code="filter", advice="choose one from the list")
+    return text
+
+
+async def log(visit: Visit) -> Response:
+    """Entries of a subject; unmatched ones are marked, and shown alone when asked for."""
+    query = visit.query
+    subject, page, lonely = query.get("subject", ""), AccessPage(entries=()), frozenset[str]()
+    if subject:
+        call = accesses.accesses(
+            visit.context, subject, member=query.get("member"), half=_one_of(query.get("half"), get_args(HalfName)),
+            outcome=_one_of(query.get("outcome"), get_args(AnswerName)), since=_day(query.get("since")),
+            until=_day(query.get("until"), end=True), cursor=query.get("cursor"), limit=PAGE,
+        )  # fmt: skip
+        page = await visit.ask(call)
+        lonely = frozenset() if query.get("half") or query.get("outcome") else unmatched(page.entries)
+    shown = [one for one in page.entries if one.match in lonely] if query.get("unmatched") else page.entries
+    return visit.show(
+        "access.html", entries=shown, following=page.next, lonely=lonely, subject=subject, names=await names_of(visit),
+        halves=cast("tuple[str, ...]", get_args(HalfName)), outcomes=cast("tuple[str, ...]", get_args(AnswerName)),
+    )  # fmt: skip
+
+
+async def receipt(visit: Visit) -> Response:
+    """A receipt, decided again on the inputs that it names."""
+    subject = visit.query.get("subject", "")
+    found = await visit.ask(receipts.receipt(visit.context, subject, visit.place("receipt")))
+    return visit.show("receipt.html", found=found, subject=subject)
+
+
+PAGES: Final = (("GET", "/c/{context}/access", log), ("GET", "/c/{context}/receipts/{receipt}", receipt))

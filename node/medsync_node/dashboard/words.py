@@ -1,0 +1,106 @@
+"""Consents, decisions and checks in a person's words. What they mean is the protocol's; nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from medsync_client.consents import WireActor, WirePeriod, WireRule
+
+PURPOSES: Final[Mapping[str, str]] = {
+    "PurposeOfUse": "any purpose", "TREAT": "treatment", "ETREAT": "emergency treatment", "BTG": "breaking the glass",
+    "CAREMGT": "care management", "CLINTRCH": "clinical trials", "COVERAGE": "coverage", "DSRCH": "disease-specific research",
+    "BIORCH": "biomedical research", "HLEGAL": "legal matters", "HMARKT": "marketing", "HOPERAT": "running the institution",
+    "HPAYMT": "payment", "HRESCH": "research", "PATRQT": "the patient's own request", "POARCH": "research on populations",
+    "PUBHLTH": "public health", "FAMRQT": "the family's request", "HQUALIMP": "quality improvement",
+}  # fmt: skip
+"""The codes of HL7's PurposeOfUse that are met most; others are shown as they are."""
+ACTIONS: Final[Mapping[str, str]] = {
+    "access": "look at", "collect": "collect", "use": "use", "disclose": "pass on", "correct": "correct",
+}  # fmt: skip
+HALVES: Final[Mapping[str, str]] = {
+    "requested": "asked for", "disclosed": "released", "refused": "refused", "break-glass": "glass broken",
+    "log-read": "log was read",
+}  # fmt: skip
+ANSWERS: Final[Mapping[str, str]] = {
+    "PERMIT": "permitted", "DENY": "denied", "NO_CONSENT": "no consent covers it", "INDETERMINATE": "could not be decided",
+    "ERASED": "the record is erased",
+}  # fmt: skip
+CHECKS: Final[Mapping[str, str]] = {
+    "signature": "its signature verifies", "context": "it was signed for this context",
+    "held_by_an_effective_operation": "an operation that counts carries it", "signer_may": "its signer may say this",
+    "carried_in_time": "it was recorded soon after it was signed", "counts": "all it says counts",
+    "not_taken_back": "it was neither revoked nor superseded", "in_force": "it is in force now",
+    "held_by_a_majority_of_homes": "a majority of the record's homes holds it",
+    "complete": "every operation is there", "encoding": "every operation is well-formed",
+    "chain": "every chain is unbroken", "same_as_in_memory": "the disk holds what memory does",
+}  # fmt: skip
+
+
+def purpose(code: str) -> str:
+    """A purpose by its words and code."""
+    return f"{PURPOSES[code]} ({code})" if code in PURPOSES else code
+
+
+def half(name: str) -> str:
+    """What half of an access an entry is."""
+    return HALVES.get(name, name)
+
+
+def answer(name: str) -> str:
+    """What was decided."""
+    return ANSWERS.get(name, name)
+
+
+def checked(name: str) -> str:
+    """What a check looked at."""
+    return CHECKS.get(name, name.replace("_", " "))
+
+
+def _listed(items: Iterable[str], last: str = "or") -> str:
+    *first, final = items
+    return f"{', '.join(first)} {last} {final}" if first else final
+
+
+def _day(millis: int) -> str:
+    from medsync_node.dashboard.rendering import moment
+
+    return moment(millis)
+
+
+def _period(period: WirePeriod) -> str:
+    parts = [f"from {_day(period.start)}"] if period.start is not None else []
+    return " ".join([*parts, f"until {_day(period.end)}"] if period.end is not None else parts) or "of any time"
+
+
+def _actor(actor: WireActor, names: Mapping[str, str]) -> str:
+    if actor.group is not None:
+        return f"the group {actor.group}"
+    whole = names.get(actor.member or "", (actor.member or "")[:12])
+    within = [part for part in (actor.user, actor.unit) if part]
+    return f"{', '.join(within)} at {whole}" if within else whole
+
+
+def sentence(rule: WireRule, names: Mapping[str, str]) -> str:
+    """A rule as one sentence; `names` by member id. What a rule leaves open is left out."""
+    who = _listed(_actor(one, names) for one in rule.actors) if rule.actors else "Anybody"
+    may = "may" if rule.effect == "permit" else "may not"
+    does = _listed(ACTIONS.get(one, one) for one in rule.actions) if rule.actions else "use"
+    parts = [f"{who} {may} {does} {_data(rule)}"]
+    if rule.purposes:
+        parts.append(f"for {_listed(map(purpose, rule.purposes))}")
+    if rule.data_period is not None:
+        parts.append(f"recorded {_period(rule.data_period)}")
+    if rule.during is not None:
+        parts.append(f"asked for {_period(rule.during)}")
+    text = " ".join(parts)
+    if rule.obligations:
+        text += f", provided that: {_listed(rule.obligations, 'and')}"
+    if rule.exceptions:
+        text += "; except that " + "; and ".join(sentence(one, names) for one in rule.exceptions)
+    return text
+
+
+def _data(rule: WireRule) -> str:
+    kind = f"data of the kinds {_listed(rule.types)}" if rule.types else "the data"
+    return f"{kind} labelled {_listed(rule.labels)}" if rule.labels else kind

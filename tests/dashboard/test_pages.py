@@ -1,0 +1,194 @@
+"""Each page and each action in a real browser: signed in with all scopes, with too few, without JavaScript, as a patient."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.dashboard.conftest import PHONE, Visitor, World
+
+Visit = Callable[..., Visitor]
+
+PAGES = {
+    "/overview": "Overview", "/members": "Members", "/rewards": "Rewards", "/c/shared": "shared",
+    "/c/shared/consents": "Consents", "/c/shared/consents?q={subject}": "3 on record", "/c/shared/consents/{consent}": "south may use",
+    "/c/shared/access?subject={subject}": "without a counterpart", "/c/shared/receipts/{receipt}?subject={subject}": "the same answer",
+    "/c/shared/operations": "History", "/c/shared/anchors": "not anchored", "/c/shared/audit": "Audit",
+    "/c/shared/subjects/{subject}": "Accounting of disclosures", "/c/shared/subjects?subject={subject}": "Accounting of disclosures",
+}  # fmt: skip
+"""Every page with words that only its contents have."""
+NEEDS = {
+    "/members": "status", "/c/shared/consents?q={subject}": "consent:read", "/c/shared/access?subject={subject}": "access:read",
+    "/c/shared/receipts/{receipt}?subject={subject}": "access:read", "/c/shared/subjects/{subject}": "consent:read",
+    "/c/shared/audit/export": "audit", "/c/shared/anchors/1/proof": "audit", "/c/shared/consents/{consent}/proof": "audit",
+}  # fmt: skip
+"""Pages that a session without the scope is refused, though it has all others."""
+
+
+def at(path: str, world: World) -> str:
+    assert world.answer is not None
+    return path.format(subject=world.subject.subject, consent=world.consents[0], receipt=world.answer.receipt_id)
+
+
+def test_every_page_shows_its_contents_and_fits_a_phone(world: World, visit: Visit) -> None:
+    visitor = visit(size=PHONE)
+    for path, words in PAGES.items():
+        answered = visitor.go(at(path, world))
+        assert answered.status == 200 and words in visitor.text, (path, visitor.text)
+        wide = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{path} is {wide} px too wide for a phone"
+        assert visitor.page.locator("h1").count() == 1
+        unnamed = visitor.page.evaluate(
+            "[...document.querySelectorAll('input:not([type=hidden]), select, textarea')].filter(one => !one.labels.length).length"
+        )
+        assert not unnamed, path
+
+
+def test_pages_are_readable_and_searched_without_javascript(world: World, visit: Visit) -> None:
+    visitor = visit(javascript=False)
+    visitor.go("/c/shared/consents")
+    visitor.page.get_by_label("Pseudonym, card").fill(world.subject.card)
+    visitor.page.get_by_role("button", name="Look up").click()
+    assert "3 on record" in visitor.text and "research (HRESCH)" in visitor.text
+    visitor.page.get_by_role("button", name="Sign out").click()
+    assert "medsync open" in visitor.text
+    assert visitor.go("/overview").status == 401
+
+
+def test_the_log_is_filtered_and_a_lone_half_is_told(world: World, visit: Visit) -> None:
+    visitor = visit()
+    visitor.go(f"/c/shared/access?subject={world.subject.subject}")
+    expect(visitor.page.locator("tbody .tag.warn")).to_have_count(1)
+    visitor.page.get_by_label("only halves without").check()
+    visitor.page.get_by_role("button", name="Show").click()
+    expect(visitor.page.locator("#found tbody tr")).to_have_count(1)
+    assert "dr-who, ward 7" in visitor.text and "unmatched=1" in visitor.page.url
+    visitor.page.get_by_label("only halves without").uncheck()
+    visitor.page.get_by_label("What").select_option("requested")
+    visitor.page.get_by_role("button", name="Show").click()
+    expect(visitor.page.locator("#found")).not_to_contain_text("dr-who")
+    visitor.page.get_by_role("link", name="receipt").first.click()
+    expect(visitor.page.get_by_role("status").first).to_contain_text("the same inputs give the same answer")
+
+
+def test_a_consent_is_revoked_and_an_invitation_made(world: World, visit: Visit) -> None:
+    visitor = visit()
+    visitor.go(f"/c/shared/consents/{world.consents[2]}")
+    visitor.page.get_by_label("The patient asked for it").check()
+    visitor.page.get_by_role("button", name="Revoke this consent").click()
+    expect(visitor.page.locator("main")).to_contain_text("revoked")
+    assert visitor.page.get_by_role("button", name="Revoke").count() == 0
+    visitor.go("/members")
+    visitor.page.get_by_label("As").select_option("reader")
+    visitor.page.get_by_role("button", name="Make an invitation").click()
+    assert visitor.page.get_by_label("As text").input_value().startswith("medsync-invite:")
+    assert visitor.page.get_by_role("img", name="QR code").is_visible()
+
+
+def test_a_copy_is_checked_and_exported(world: World, visit: Visit) -> None:
+    visitor = visit()
+    visitor.go("/c/shared/audit")
+    visitor.page.get_by_role("button", name="Check it").click()
+    expect(visitor.page.get_by_role("status")).to_contain_text("all is as it should be")
+    with visitor.page.expect_download() as told:
+        visitor.page.get_by_role("link", name="All operations").click()
+    lines = told.value.path().read_text().splitlines()
+    held = sum(world.cluster["north"].client.context("shared").chains.values())
+    assert told.value.suggested_filename.endswith(".ndjson") and len(lines) >= held
+    assert all(json.loads(line) for line in lines)
+
+
+def test_what_happens_shows_without_loading_the_page_again(world: World, visit: Visit) -> None:
+    visitor = visit()
+    visitor.go("/overview")
+    before = visitor.page.inner_text("#seen")
+    visitor.page.evaluate("window.same = true")
+    world.cluster["north"].client.rotate("shared")
+    expect(visitor.page.locator("#seen")).not_to_have_text(before)
+    assert visitor.page.evaluate("window.same")
+
+
+def test_a_session_without_a_scope_is_refused_what_needs_it(world: World, visit: Visit) -> None:
+    from medsync_node.api.scopes import SCOPES
+
+    for scope in sorted(set(NEEDS.values())):
+        visitor = visit(*(set(SCOPES) - {scope}))
+        for path in (path for path, needed in NEEDS.items() if needed == scope):
+            answered = visitor.go(at(path, world))
+            assert answered.status == 403 and f"the scope {scope} allows it" in visitor.text, (path, visitor.text)
+    small = visit("status", "consent:read")
+    small.go(f"/c/shared/consents/{world.consents[0]}")
+    assert "south may use" in small.text and small.page.get_by_role("button", name="Revoke").count() == 0
+    small.go("/members")
+    assert small.page.get_by_role("button", name="Make an invitation").count() == 0
+    small.go("/c/shared/audit")
+    small.page.get_by_role("button", name="Check it").click()
+    assert "the scope audit allows it" in small.text
+
+
+@pytest.mark.parametrize("made_here", [False, True], ids=["from a file", "made in the browser"])
+def test_a_patient_takes_a_consent_back_by_a_key_that_stays_in_the_browser(world: World, visit: Visit, made_here: bool) -> None:
+    visitor = visit(patient=True)
+    consent = world.consents[1 if made_here else 0]
+    form = visitor.page.locator(f"form[data-consent='{consent}']")
+    assert "Who looked, and why" in visitor.text and "south may use the data for" in visitor.text
+    assert form.get_by_role("button").is_disabled()
+    if made_here:
+        visitor.page.get_by_role("button", name="Make a key").click()
+        expect(visitor.page.locator("#key-state")).to_contain_text("is not on your record yet")
+        public = visitor.page.inner_text("#key-state").split()[2]
+        from medsync_client.subjects import SubjectKeys
+
+        world.cluster["north"].client.change_keys("shared", world.subject.subject, SubjectKeys(add_patient=(public,)))
+        visitor.go("/me")
+    else:
+        visitor.page.get_by_label("Use the key").set_input_files(world.key_file)
+    expect(visitor.page.locator("#key-state")).to_contain_text("can't be taken out of it")
+    sent: list[str] = []
+    visitor.page.on("request", lambda one: sent.append(one.post_data or "") if one.method == "POST" else None)
+    form.get_by_role("button").click()
+    expect(form).to_have_count(0)
+    found = world.cluster["north"].client.consent("shared", consent)
+    assert (found.status, found.reason) == ("not-counted", "revoked")
+    seed = json.loads(world.key_file.read_text())["seed"]
+    assert len(sent) == 1 and seed not in sent[0]
+    assert visitor.go("/overview").status == 403 and visitor.go(f"/c/shared/subjects/{world.subject.subject}").status == 403
+
+
+def test_the_keyboard_reaches_the_content_and_every_control_is_seen_in_focus(visit: Visit) -> None:
+    visitor = visit()
+    visitor.page.keyboard.press("Tab")
+    assert visitor.page.evaluate("document.activeElement.textContent") == "To the content"
+    visitor.page.keyboard.press("Enter")
+    assert visitor.page.evaluate("document.activeElement.id") == "main"
+    visitor.page.keyboard.press("Tab")
+    assert visitor.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+CONTRAST = """() => {
+  const channel = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const ground = (one) => { for (; one; one = one.parentElement) { const c = rgb(getComputedStyle(one).backgroundColor);
+    if (c.length === 3 || c[3] > 0) return c; } return [255, 255, 255]; };
+  const low = [];
+  for (const one of document.querySelectorAll("body *")) {
+    if (one.closest("svg") || one.disabled || ![...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
+    const a = light(rgb(getComputedStyle(one).color)), b = light(ground(one));
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) low.push(`${one.tagName} ${one.className} ${ratio.toFixed(2)}`);
+  }
+  return low;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(world: World, visit: Visit, scheme: str) -> None:
+    visitor = visit()
+    visitor.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    for path in ("/overview", "/c/shared/access?subject={subject}", "/c/shared/consents/{consent}", "/c/shared/anchors"):
+        visitor.go(at(path, world))
+        assert not visitor.page.evaluate(CONTRAST), path
