@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from marshmallow import ValidationError
+from starknet_py.constants import STRK_FEE_CONTRACT_ADDRESS
 from starknet_py.hash.selector import get_selector_from_name
 from starknet_py.net.client_models import (
     Call,
     EstimatedFee,
+    SierraContractClass,
     TransactionExecutionStatus,
     TransactionStatus,
 )
@@ -28,6 +30,7 @@ from medsync_protocol.anchor_abi import EVENTS
 T = TypeVar("T")
 
 LATEST: Final = "latest"
+STRK_TOKEN: Final = int(STRK_FEE_CONTRACT_ADDRESS, 16)
 _CONTRACT_NOT_FOUND = 20
 _NO_ENTRY_POINT = 21
 _CLASS_NOT_FOUND = 28
@@ -125,6 +128,20 @@ class Chain:
             raise
         return True
 
+    async def sierra_version(self, class_hash: int) -> str | None:
+        """The Sierra version of a declared class, as the node hands it out; None when it is not declared."""
+        try:
+            found = await _answer(self.client.get_class_by_hash(class_hash, block_number=LATEST))
+        except RpcError as error:
+            if error.rpc_code == _CLASS_NOT_FOUND:
+                return None
+            raise
+        return (
+            version_of(found.sierra_program)
+            if isinstance(found, SierraContractClass)
+            else "none, it is Cairo 0"
+        )
+
     async def checkpoint(self, contract: int, context: int, k: int) -> int:
         """The digest accepted at k; 0 when there is none."""
         return (await self.call(contract, "checkpoint", calldata.checkpoint(context, k)))[0]
@@ -160,6 +177,11 @@ class Chain:
         """Hand a signed transaction over. An RpcError's code says what became of it (`sending.py`)."""
         await _answer(self.client.send_raw(raw))
 
+    async def fee_paid(self, transaction: int) -> int:
+        """What an accepted transaction cost, in fri."""
+        receipt = await _answer(self.client.get_transaction_receipt(transaction))
+        return int(receipt.actual_fee.amount)
+
     async def standing(self, transaction: int) -> Standing | None:
         """Where a transaction stands; None for error 29, which is never proof of absence."""
         try:
@@ -173,6 +195,11 @@ class Chain:
             accepted=status.finality_status in _FINAL,
             reason=decode_reason(status.failure_reason or "") if reverted else None,
         )
+
+
+def version_of(sierra_program: Sequence[int]) -> str:
+    """The version that a Sierra program's first three felts spell."""
+    return ".".join(str(part) for part in sierra_program[:3])
 
 
 async def _answer(asked: Awaitable[T]) -> T:

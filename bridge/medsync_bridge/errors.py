@@ -122,3 +122,12 @@ class NodeDisagrees(OperatorError):
 
 class BadKey(OperatorError):
     """The account's secret can't be had from where `--key` points."""
+
+
+class PortTaken(OperatorError):
+    """Metrics can't be served where they were asked for."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(
+            f"metrics can't be served on port {port}", advice="give --metrics-port another, 0 for any"
+        )

@@ -6,24 +6,27 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from starknet_py.constants import EXPECTED_RPC_VERSION, STRK_FEE_CONTRACT_ADDRESS
+from starknet_py.constants import EXPECTED_RPC_VERSION
 
 from medsync_bridge.account import Account
-from medsync_bridge.chain import CallReverted, Chain
+from medsync_bridge.chain import STRK_TOKEN, CallReverted, Chain, version_of
 from medsync_bridge.client import open_client
 from medsync_bridge.connecting import accepts_key
 from medsync_bridge.errors import strk
 from medsync_bridge.home import read_home
 from medsync_bridge.journal import State
 from medsync_bridge.keys import read_secret
+from medsync_bridge.released import released_anchor
 from medsync_bridge.settings import Settings
 from medsync_client import Address, Client, ClientError
 from medsync_client.contexts import Context
-from medsync_protocol.address import chain_name, parse_address
+from medsync_protocol.address import chain_name, parse_address, parse_chain
 from medsync_protocol.anchor_abi import CLASS_HASH
 from medsync_protocol.errors import Malformed, OperatorError
 
-STRK_TOKEN: Final = int(STRK_FEE_CONTRACT_ADDRESS, 16)
+_FAST: Final = 60  # seconds a block may be ahead: sequencers' clocks are not ours
+_STALE: Final = 900  # seconds: a public chain makes a block every few
+_BUSY: Final = frozenset(map(parse_chain, ("SN_MAIN", "SN_SEPOLIA")))
 _LOW: Final = 10**18  # fri: below a STRK the next checkpoints may not be paid for
 
 
@@ -37,12 +40,15 @@ class Finding:
     advice: str = ""
 
 
-async def examine(settings: Settings, node: Address) -> list[Finding]:
-    """Everything, in the order in which one thing needs the other; it stops where nothing more can be asked."""
-    return [finding async for finding in _examine(settings, node)]
+async def examine(settings: Settings, node: Address, now: float) -> list[Finding]:
+    """Everything, in the order in which one thing needs the other; it stops where nothing more can be asked.
+
+    `now` is this machine's clock, in seconds.
+    """
+    return [finding async for finding in _examine(settings, node, now)]
 
 
-async def _examine(settings: Settings, node: Address) -> AsyncIterator[Finding]:
+async def _examine(settings: Settings, node: Address, now: float) -> AsyncIterator[Finding]:
     yield _journal(settings)
     try:
         secret = read_secret(settings.key)
@@ -57,6 +63,8 @@ async def _examine(settings: Settings, node: Address) -> AsyncIterator[Finding]:
             chain_id = await chain.chain_id()
             for finding in [
                 await _node_of_chain(chain, chain_id),
+                await _clock(chain, chain_id, now),
+                await _class(chain),
                 await _account(chain, Account(address=settings.account, chain_id=chain_id, secret=secret)),
                 await _balance(chain, settings.account),
             ]:
@@ -97,6 +105,39 @@ async def _node_of_chain(chain: Chain, chain_id: int) -> Finding:
         name="chain", well=fits,
         found=f"{chain_name(chain_id)}, block {number}, Starknet {version}, JSON-RPC {spoken}",
         advice="" if fits else f"give the --rpc of a node that speaks JSON-RPC {EXPECTED_RPC_VERSION}",
+    )  # fmt: skip
+
+
+async def _clock(chain: Chain, chain_id: int, now: float) -> Finding:
+    """Whether this machine and the newest block agree about the time. A chain without traffic makes no blocks."""
+    _, at, _ = await chain.latest()
+    age = now - at
+    if age < -_FAST:
+        return Finding(
+            name="clock", found=f"the newest block is {-age:.0f} s ahead of this machine", well=False,
+            advice="set this machine's clock by NTP: `not_before` and the deadlines of claims go by it",
+        )  # fmt: skip
+    if age > _STALE and chain_id in _BUSY:
+        return Finding(
+            name="clock", found=f"the newest block is {age / 60:.0f} minutes old", well=False,
+            advice="the Starknet node has fallen behind, or this machine's clock is fast: compare with an explorer",
+        )  # fmt: skip
+    return Finding(name="clock", found=f"the newest block is {max(age, 0):.0f} s old")
+
+
+async def _class(chain: Chain) -> Finding:
+    """Whether the released anchor is declared, and as what: networks price Sierra before 1.7.0 by Cairo steps."""
+    released = version_of(released_anchor().sierra().sierra_program)
+    found = await chain.sierra_version(CLASS_HASH)
+    if found is None:
+        return Finding(
+            name="class", found=f"{CLASS_HASH:#066x} is not declared here", well=False,
+            advice="`medsync contract declare` declares it, once on every chain",
+        )  # fmt: skip
+    well = found == released
+    return Finding(
+        name="class", found=f"{CLASS_HASH:#066x} is declared, Sierra {found}", well=well,
+        advice="" if well else f"the released class is of Sierra {released}: the node hands out something else",
     )  # fmt: skip
 
 

@@ -15,10 +15,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from medsync_bridge import standing
 from medsync_protocol.address import chain_name
 from medsync_protocol.errors import OperatorError
 
-FORMAT: Final = 1  # PRAGMA user_version: another number is another release's journal
+FORMAT: Final = 2  # PRAGMA user_version: another number is another release's journal
 _BUSY_S: Final = 5.0  # seconds: `bridge status` may be reading while the bridge writes
 
 _SCHEMA = """
@@ -98,6 +99,7 @@ class Journal:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+        self.ledger = standing.Ledger(connection)
 
     def bind(self, chain_id: int) -> None:
         """Keep this journal for this chain: nonces elsewhere are others. Raises JournalInUse for another one."""
@@ -230,8 +232,9 @@ _ERRANDS = "SELECT name, state, want, found, reason FROM errand"
 
 def _migrate(connection: sqlite3.Connection) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+    missing = {0: _SCHEMA + standing.SCHEMA, 1: standing.SCHEMA}  # of each format that came before
+    if found in missing:
+        connection.executescript(f"BEGIN; {missing[found]} PRAGMA user_version = {FORMAT}; COMMIT;")
     elif found != FORMAT:
         raise JournalInUse(
             f"the bridge's journal has format {found}, this release reads {FORMAT}",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,7 +16,8 @@ import trio
 from medsync_bridge.connecting import connect
 from medsync_bridge.following import Follower, News
 from medsync_bridge.home import open_home
-from medsync_bridge.settings import Settings
+from medsync_bridge.metrics import BridgeMetrics, serving
+from medsync_bridge.settings import Limits, Settings
 from medsync_client import Address, Client
 from medsync_protocol.errors import MedSyncError
 
@@ -41,13 +44,16 @@ async def run(
     node: Address,
     only: frozenset[str],
     *,
+    limits: Limits,
+    metrics_port: int | None,
     report: Callable[[News], None],
-    ready: Callable[[int], None],
+    ready: Callable[[int, int | None], None],
     exit_on_eof: bool,
 ) -> Tally:
-    """Post checkpoints until a signal, or the end of standard input, says stop. `ready` gets the chain id once it can.
+    """Post checkpoints until a signal, or the end of standard input, says stop. `ready` gets the chain id, and the port
+    that metrics are served on, once it can.
 
-    Raises BadKey, JournalInUse, AccountUnusable, WrongKey. An RPC or a node that doesn't answer is waited for.
+    Raises BadKey, JournalInUse, AccountUnusable, WrongKey, PortTaken. An RPC or a node that doesn't answer is waited for.
     """
     tally = Tally(_report=report)
     failure: MedSyncError | None = None
@@ -66,12 +72,21 @@ async def run(
                     Client(node) as client,
                     connect(settings, journal, tell=tell, patient=True) as bridge,
                 ):
+                    account = bridge.account
                     follower = Follower(
-                        client, bridge.chain, journal, bridge.sender, chain_id=bridge.account.chain_id,
-                        only=only, report=tally.take,
+                        client, bridge.chain, journal, bridge.sender, chain_id=account.chain_id,
+                        account=account.address, clock=time.time, limits=limits, only=only, report=tally.take,
                     )  # fmt: skip
-                    ready(bridge.account.chain_id)
-                    await _follow(follower, settings.poll)
+                    with ExitStack() as served:
+                        port = None
+                        if metrics_port is not None:
+                            metrics = BridgeMetrics(
+                                settings.home, clock=time.time, posted=lambda: tally.posted,
+                                troubles=lambda: follower.troubles,
+                            )  # fmt: skip
+                            port = served.enter_context(serving(metrics, metrics_port))
+                        ready(account.chain_id, port)
+                        await _follow(follower, settings.poll)
             except MedSyncError as error:
                 failure = error  # out of the nursery as it is, not in a group
             nursery.cancel_scope.cancel()

@@ -12,6 +12,15 @@ DEFAULT_POLL: Final = 1.0  # seconds: a public chain's block takes a few
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """From when on the bridge alerts: `lag` checkpoints or `minutes` behind, money for fewer than `posts` posts."""
+
+    lag: int = 10
+    minutes: float = 30
+    posts: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """`home` is the bridge's directory, `key` says where the secret lies, `fee_cap` and `tip` are fri.
 

@@ -16,6 +16,7 @@ from starknet_py.hash.selector import get_selector_from_name
 from starknet_py.net.client_models import ResourceBounds, ResourceBoundsMapping
 from starknet_py.net.models.transaction import InvokeV3
 
+from medsync_bridge.chain import STRK_TOKEN
 from medsync_bridge.client import TrioClient
 from medsync_protocol import stark
 from medsync_protocol.anchor_abi import CLASS_HASH, ENTRY_POINTS
@@ -29,7 +30,12 @@ CHAIN_ID = short_string("MEDSYNC_TEST")
 ACCOUNT = 0xACC
 SECRET = 0x5EC
 CONTRACT = 0xA11C0
+FEE = 10**15
 GAS = {"l1_gas": (0, 10**3), "l1_data_gas": (192, 10**3), "l2_gas": (10**6, 10**9)}  # (used, price)
+
+
+Rpc = Callable[[Any], Any]
+"""A method's params → its result."""
 
 
 class Refusal(Exception):
@@ -86,6 +92,7 @@ class ModelChain:
     answers: list[int] = field(default_factory=list)  # error codes for the next sends
     lose_answers: bool = False  # take what is sent, then drop the connection
     before: Callable[[str], None] = lambda method: None
+    lies: dict[str, Callable[[Rpc, Any], Any]] = field(default_factory=dict)  # in an honest method's place
 
     @property
     def anchor(self) -> Anchor:
@@ -151,7 +158,10 @@ class ModelChain:
         self.requests.append(method)
         self.before(method)
         try:
-            result = getattr(self, f"rpc_{method}")(asked["params"] or {})
+            honest: Rpc = getattr(self, f"rpc_{method}")
+            lie = self.lies.get(method)
+            params = asked["params"] or {}
+            result = honest(params) if lie is None else lie(honest, params)
         except Refusal as refusal:
             error = {"code": refusal.code, "message": f"code {refusal.code}", "data": refusal.data}
             return httpx.Response(200, json={"jsonrpc": "2.0", "id": 0, "error": error})
@@ -189,6 +199,8 @@ class ModelChain:
             except BadSignature:
                 return ["0x0"]
             return [hex(short_string("VALID"))]
+        if contract == STRK_TOKEN:
+            return [hex(self.balance), "0x0"]
         if contract != CONTRACT:
             raise Refusal(20)
         if selector == ENTRY_POINTS["checkpoint"]:
@@ -234,6 +246,17 @@ class ModelChain:
                     "failure_reason": text,
                 }
         raise Refusal(29)
+
+    def rpc_getTransactionReceipt(self, params: Any) -> dict[str, Any]:
+        wanted = int(params["transaction_hash"], 16)
+        if not any(result.post.hash == wanted for result in self.results()):
+            raise Refusal(29)
+        return {
+            "transaction_hash": hex(wanted), "type": "INVOKE", "actual_fee": {"amount": hex(FEE), "unit": "FRI"},
+            "finality_status": "ACCEPTED_ON_L2", "execution_status": "SUCCEEDED", "messages_sent": [], "events": [],
+            "execution_resources": {gas: used for gas, (used, _) in GAS.items()},
+            "block_hash": "0x1", "block_number": 1,
+        }  # fmt: skip
 
     # the sequencer
 

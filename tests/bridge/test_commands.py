@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import httpx
 import pytest
 
 from medsync_bridge.keys import write_secret
@@ -115,9 +116,9 @@ def test_registering_where_no_anchor_stands_says_what_to_do(command: Command, wo
 
 
 def test_a_running_bridge_posts_what_is_certified_and_stops_on_ctrl_c(command: Command, world: World) -> None:
-    with command.bridge() as process:
+    with command.bridge("--metrics-port", "0") as process:
         assert process.stdout is not None and process.stderr is not None
-        assert json.loads(process.stdout.readline())["ok"]
+        started = json.loads(process.stdout.readline())
         assert next_event(process.stderr)["event"] == "ready"
         refused = command("bridge", "run", code=1)
         assert "another bridge works in this home" in refused["error"]["message"]
@@ -130,11 +131,16 @@ def test_a_running_bridge_posts_what_is_certified_and_stops_on_ctrl_c(command: C
                 "starknet_getTransactionReceipt", transaction_hash=hex(int(news["transaction"], 16))
             )
             assert receipt["execution_status"] == "SUCCEEDED"
+        scraped = httpx.get(started["metrics"], trust_env=False).text
+        assert "medsync_bridge_posted_total 2.0" in scraped and "medsync_bridge_lag_checkpoints{" in scraped
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         last = next_event(process.stderr)
         assert (last["event"], last["posted"], last["adopted"]) == ("stopped", 2, 0)
     status = command("bridge", "status")
+    (trial,) = status["contexts"]
+    assert (trial["name"], trial["lag"]) == ("trial", trial["signed"] - trial["accepted"])
+    assert status["money"]["posts"] > 1_000 and status["alerts"] == []
     assert [errand["state"] for errand in status["errands"]] == ["done", "done"]
 
 
@@ -154,8 +160,11 @@ def test_the_doctor_finds_a_sound_stand_and_a_wrong_key(command: Command, world:
     well = command("bridge", "doctor")
     assert well["ok"] and all(check["ok"] for check in well["checks"])
     assert {check["name"] for check in well["checks"]} == {
-        "journal", "key", "chain", "account", "balance", "node", "context trial"
+        "journal", "key", "chain", "clock", "class", "account", "balance", "node", "context trial"
     }  # fmt: skip
+    found = {check["name"]: check["found"] for check in well["checks"]}
+    assert found["class"] == f"{CLASS_HASH:#066x} is declared, Sierra 1.7.0"
+    assert found["chain"].startswith("MEDSYNC_LOCAL, block ") and found["chain"].endswith("JSON-RPC 0.10.2")
     other = command.live.account(3)[0]
     ill = command("bridge", "doctor", "--account", hex(other), code=1)
     assert [check["name"] for check in ill["checks"] if not check["ok"]] == ["account"]

@@ -16,6 +16,7 @@ from medsync_bridge.errors import WrongKey
 from medsync_bridge.following import Follower, News
 from medsync_bridge.journal import Journal, State, open_journal
 from medsync_bridge.sending import Sender, Terms
+from medsync_bridge.settings import Limits
 from medsync_bridge.tasks import checkpoint_name
 from medsync_protocol.transition import Anchor
 from tests.bridge.fake_node import FakeNode, context_id
@@ -34,6 +35,8 @@ class Following:
     secret: int = SECRET
     chain_id: int = CHAIN_ID
     only: frozenset[str] = frozenset()
+    now: float = 0
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         for name, genesis in (("north", b"n" * 32), ("south", b"s" * 32)):
@@ -52,7 +55,8 @@ class Following:
     def follower(self) -> Follower:
         return Follower(
             self.node, Chain(self.model.client()), self.journal, self.sender(), chain_id=self.chain_id,
-            only=self.only, report=self.news.append,
+            account=ACCOUNT, clock=lambda: self.now, limits=self.limits, only=self.only,
+            report=self.news.append,
         )  # fmt: skip
 
     def events(self) -> list[tuple[str, str]]:

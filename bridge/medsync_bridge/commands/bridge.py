@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -10,8 +11,11 @@ import typer
 
 from medsync_bridge.commands import options
 from medsync_bridge.commands.output import hexed, progress, show
+from medsync_bridge.errors import strk
 from medsync_bridge.home import read_home
 from medsync_bridge.journal import Errand, Journal, Signed
+from medsync_bridge.settings import Limits
+from medsync_bridge.standing import Purse, Standing, alerts
 
 if TYPE_CHECKING:
     from medsync_bridge.examining import Finding
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Post a node's certified checkpoints to Starknet.")
 
 READY: Final = "ready"
+LIMITS: Final = Limits()
 _RUN = "bridge run --node north --rpc http://127.0.0.1:5050 --account 0x64b… --key file:account.key"
 
 
@@ -36,6 +41,29 @@ def run(
     fee_cap: options.FeeCap = options.FEE_CAP,
     tip: options.Tip = 0,
     poll: options.Poll = options.POLL,
+    alert_lag: Annotated[
+        int,
+        typer.Option("--alert-lag", metavar="N", min=1, help="Alert when the chain is N checkpoints behind."),
+    ] = LIMITS.lag,
+    alert_minutes: Annotated[
+        float, typer.Option("--alert-minutes", metavar="N", min=0.1, help="Or when one has waited N minutes.")
+    ] = LIMITS.minutes,
+    alert_posts: Annotated[
+        int,
+        typer.Option(
+            "--alert-posts", metavar="N", min=0, help="Or when the balance pays for fewer than N posts."
+        ),
+    ] = LIMITS.posts,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Serve /metrics on this machine; 0 for any port.",
+        ),
+    ] = None,
     ready_fd: Annotated[
         int | None, typer.Option("--ready-fd", metavar="FD", help="Write `ready` there too, once started.")
     ] = None,
@@ -64,19 +92,23 @@ def run(
             digest=hexed(news.digest), transaction=hexed(news.transaction), advice=news.advice,
         )  # fmt: skip
 
-    def ready(chain_id: int) -> None:
+    def ready(chain_id: int, port: int | None) -> None:
         if ready_fd is not None:
             os.write(ready_fd, f"{READY}\n".encode())
             os.close(ready_fd)
-        started = {"chain": chain_name(chain_id), "account": hexed(settings.account)}
-        show(started, [f"posting to {started['chain']} from {account}", READY], as_json=as_json)
+        metrics = None if port is None else f"http://127.0.0.1:{port}/metrics"
+        started = {"chain": chain_name(chain_id), "account": hexed(settings.account), "metrics": metrics}
+        lines = [f"posting to {started['chain']} from {account}"]
+        lines += [f"metrics at {metrics}"] if metrics else []
+        show(started, [*lines, READY], as_json=as_json)
         if as_json:
             progress(READY, as_json=True, event=READY)
 
     tally = trio.run(
         lambda: running.run(
             settings, options.node_of(node), frozenset(context or ()), report=report, ready=ready,
-            exit_on_eof=exit_on_eof,
+            exit_on_eof=exit_on_eof, metrics_port=metrics_port,
+            limits=Limits(lag=alert_lag, minutes=alert_minutes, posts=alert_posts),
         )
     )  # fmt: skip
     text = f"stopped; {tally.posted} posted, {tally.adopted} adopted"
@@ -89,10 +121,32 @@ def status(
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what the bridge is about, did, and had to stop. Asks neither chain nor node."""
+    """Show how far the chain is behind, what the money is good for, what the bridge did and had to stop.
+
+    As the running bridge saw it last: asks neither chain nor node.
+    """
+    now = time.time()
+    errands: list[dict[str, Any]] = []
+    standings: list[Standing] = []
+    purse: Purse | None = None
     with read_home(options.home_of(home)) as journal:
-        errands = [] if journal is None else _errands(journal, limit)
-    show({"errands": errands}, _status_lines(errands), as_json=as_json)
+        if journal is not None:
+            errands = _errands(journal, limit)
+            standings, purse = journal.ledger.standings(), journal.ledger.purse()
+    warned = [alert.message for alert in alerts(standings, purse, LIMITS, now)]
+    rows = [
+        {
+            "context": one.context, "name": one.name, "signed": one.signed, "accepted": one.accepted,
+            "lag": one.lag, "lag_minutes": round(one.lag_minutes(now), 1),
+        }
+        for one in standings
+    ]  # fmt: skip
+    money = None if purse is None else {"balance": str(purse.balance), "posts": purse.posts}
+    show(
+        {"contexts": rows, "money": money, "alerts": warned, "errands": errands},
+        [*_standing_lines(rows, purse), *(f"ALERT    {text}" for text in warned), *_status_lines(errands)],
+        as_json=as_json,
+    )
 
 
 @app.command(epilog=options.examples("bridge resume", "bridge resume 'checkpoint 0x1a… 0x2b… 7'"))
@@ -126,7 +180,7 @@ def doctor(
     settings = options.settings_of(
         home=home, rpc=rpc, account=account, key=key, fee_cap=options.FEE_CAP, tip=0, poll=options.POLL
     )
-    findings = trio.run(examine, settings, options.node_of(node))
+    findings = trio.run(examine, settings, options.node_of(node), time.time())
     well = all(finding.well for finding in findings)
     rows = [{"name": f.name, "ok": f.well, "found": f.found, "advice": f.advice} for f in findings]
     show({"ok": well, "checks": rows}, _doctor_lines(findings), as_json=as_json)
@@ -144,7 +198,7 @@ def _sentence(news: News) -> str:
             return f"{where}: checkpoint {news.k} was accepted with another digest, {hexed(news.digest)}"
         case "recovered":
             return f"{where if news.context else 'the bridge'}: goes on"
-        case "trouble":
+        case "trouble" | "alert":
             advice = f"\n  {news.advice}" if news.advice else ""
             return f"{where + ': ' if news.context else ''}{news.message}{advice}"
         case _:
@@ -171,6 +225,15 @@ def _transaction_row(signed: Signed) -> dict[str, Any]:
         "hash": hexed(signed.hash), "nonce": signed.nonce,
         "outcome": None if signed.outcome is None else signed.outcome.value,
     }  # fmt: skip
+
+
+def _standing_lines(rows: list[dict[str, Any]], purse: Purse | None) -> Iterator[str]:
+    for row in rows:
+        behind = f", {row['lag']} behind for {row['lag_minutes']} minutes" if row["lag"] else ""
+        yield f"{row['name']}: certified {row['signed']}, accepted {row['accepted']}{behind}"
+    if purse is not None:
+        lasts = "" if purse.posts is None else f", enough for {purse.posts} checkpoints"
+        yield f"the account holds {strk(purse.balance)}{lasts}"
 
 
 def _status_lines(errands: list[dict[str, Any]]) -> Iterator[str]:
