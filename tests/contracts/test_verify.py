@@ -12,6 +12,7 @@ import pytest
 from medsync_client.errors import Unreachable
 from medsync_node.verify.audit import Audit, audit
 from medsync_node.verify.chain_check import CHAIN_CHECKS
+from medsync_node.verify.export_check import EXPORT_CHECKS
 from medsync_protocol.address import ChainAddress
 from medsync_protocol.anchor_abi import EVENTS
 from medsync_protocol.errors import Malformed
@@ -61,7 +62,11 @@ def run(played: tuple[LocalChain, Anchored], lie: Lie | None = None) -> Audit:
 
 
 def failed(found: Audit) -> set[str]:
-    return {name for name, holds in found.report.checks.items() if not holds}
+    return {name for name, holds in found.report.checks.items() if holds is False}
+
+
+def unlooked(found: Audit) -> set[str]:
+    return {name for name, holds in found.report.checks.items() if holds is None}
 
 
 def test_everything_holds_on_an_honest_chain(played: tuple[LocalChain, Anchored]) -> None:
@@ -248,11 +253,14 @@ def test_an_append_proof_that_was_left_out_is_missed(played: tuple[LocalChain, A
 def test_another_class_is_not_the_released_one(played: tuple[LocalChain, Anchored]) -> None:
     found = run(played, lambda method, result: "0x5" if method == "starknet_getClassHashAt" else result)
     assert failed(found) == {"class_hash"}
+    assert unlooked(found) == set(CHAIN_CHECKS) - {"chain_id", "class_hash"}, "its word says nothing"
 
 
 def test_another_chain_is_not_the_addresss(played: tuple[LocalChain, Anchored]) -> None:
     found = run(played, lambda method, result: "0x5" if method == "starknet_chainId" else result)
     assert failed(found) == {"chain_id"}
+    assert unlooked(found) == set(CHAIN_CHECKS) - {"chain_id"}
+    assert "the node follows chain 0x5" in found.report.problems[0]
 
 
 def test_a_recovery_before_its_time_is_found(played: tuple[LocalChain, Anchored]) -> None:
@@ -267,16 +275,24 @@ def test_a_recovery_before_its_time_is_found(played: tuple[LocalChain, Anchored]
 def test_an_address_where_nothing_stands_is_told(played: tuple[LocalChain, Anchored]) -> None:
     chain, anchored = played
     nowhere = ChainAddress(chain_id=chain.chain_id, contract=0x5, context=anchored.context)
-    with chain.http() as http, pytest.raises(Malformed, match="no contract is deployed"):
-        audit(nowhere, [URL], http, None, quiet)
-
-
-def test_a_context_that_nobody_opened_is_told(played: tuple[LocalChain, Anchored]) -> None:
-    chain, anchored = played
-    unopened = ChainAddress(chain_id=chain.chain_id, contract=anchored.contract, context=0x1234)
     with chain.http() as http:
-        found = audit(unopened, [URL], http, None, quiet)
-    assert "opening" in failed(found)
+        found = audit(nowhere, [URL], http, None, quiet)
+    assert failed(found) == {"class_hash"} and not found.report.ok
+    assert unlooked(found) == set(CHAIN_CHECKS) - {"chain_id", "class_hash"}
+    assert "is nothing" in found.report.problems[0]
+
+
+def test_a_context_that_nobody_opened_is_told_once(played: tuple[LocalChain, Anchored]) -> None:
+    """A digit mistyped: one thing failed, and nothing is said of what depends on it."""
+    chain, anchored = played
+    unopened = ChainAddress(chain_id=chain.chain_id, contract=anchored.contract, context=anchored.context ^ 1)
+    with chain.http() as http:
+        found = audit(unopened, [URL, URL], http, ["not even looked at"], quiet)
+    assert failed(found) == {"opening"} and not found.report.ok
+    assert unlooked(found) == {*CHAIN_CHECKS, *EXPORT_CHECKS} - {"chain_id", "class_hash", "opening"}
+    assert set(found.report.problems) == {"0 events open this context, not one"}
+    lines = list(found.report.lines())
+    assert "FAILED      opening" in lines and "not checked signatures" in lines and "holds       chain id" in lines
 
 
 @pytest.mark.parametrize("nonsense", [None, 7, "0xzz", [], {}, {"events": 5}, {"events": [{}]}, [1]])

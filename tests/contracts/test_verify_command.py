@@ -84,8 +84,8 @@ def test_what_does_not_hold_is_exit_code_1(
     export.write_text("".join(lines))
     assert run(["verify", "--rpc", url, str(address_of(anchored)), "--export", str(export)]) == 1
     printed = capsys.readouterr().out
-    assert "FAILED cuts" in printed
-    assert "holds  signatures" in printed
+    assert "FAILED      cuts" in printed
+    assert "holds       signatures" in printed
 
 
 def test_a_damaged_file_is_told(

@@ -134,9 +134,7 @@ def _fields(found: Checked) -> dict[str, Any]:
 
 
 def _lines(found: Checked) -> Iterator[str]:
-    for name, holds in found.report.checks.items():
-        yield f"{'holds ' if holds else 'FAILED'} {name.replace('_', ' ')}"
-    yield from found.report.problems
+    yield from found.report.lines()
     if not found.report.ok:
         return
     place = f"checkpoint {found.statement.k}, {'the newest' if found.newest else 'not the newest any more'}"

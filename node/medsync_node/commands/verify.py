@@ -71,9 +71,10 @@ def _fields(address: str, urls: list[str], found: Audit) -> dict[str, Any]:
 
 
 def _lines(found: Audit) -> Iterator[str]:
-    for name, holds in found.report.checks.items():
-        yield f"{'holds ' if holds else 'FAILED'} {name.replace('_', ' ')}"
-    yield from found.report.problems
+    yield from found.report.lines()
+    if not found.judged.statements:
+        yield "nothing more was looked at: check the address and --rpc"
+        return
     yield f"k = {found.facts.head[0]} at block {found.facts.block}, digest {found.facts.head[1]:#066x}"
     if found.export is not None:
         one = found.export

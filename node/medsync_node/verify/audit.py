@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from medsync_node.verify.chain_check import Judged, check_chain
-from medsync_node.verify.export_check import ExportChecker
+from medsync_node.verify.export_check import EXPORT_CHECKS, ExportChecker
 from medsync_node.verify.facts import ChainFacts, differences, gather
 from medsync_node.verify.report import Report
 from medsync_node.verify.rpc import Rpc
@@ -17,7 +17,7 @@ from medsync_protocol.address import ChainAddress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """`export` is None when none was given. `nodes_agree` stands in the report's checks when several were asked."""
+    """`export` is None when none was given, or when nothing on chain held that it could be compared with. `nodes_agree` stands in the report's checks when several were asked."""
 
     report: Report
     facts: ChainFacts
@@ -46,7 +46,9 @@ def audit(
         report.check("nodes_agree", not said, f"{urls[0]} and {url} differ in {', '.join(said)}")
         check_chain(address, facts, report)
     checker = None
-    if export is not None:
+    if export is not None and not judged.statements:
+        report.skip(*EXPORT_CHECKS)
+    elif export is not None:
         progress("the export …")
         checker = ExportChecker(address, judged.genesis, judged.statements, report)
         checker.run(export)
