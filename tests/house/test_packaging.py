@@ -119,7 +119,7 @@ def test_the_demo_runs_from_the_wheel_outside_the_checkout(installed: dict[str, 
     assert done.returncode == 0, done.stderr[-3000:]
     demo = json.loads(done.stdout)
     assert demo["ok"] and all(all(step["checks"].values()) for step in demo["steps"])
-    assert {"network", "consent", "decision", "revocation", "removal", "checkpoint", "verify"} <= {step["name"] for step in demo["steps"]}
+    assert {"network", "consent", "decision", "revocation", "removal", "checkpoint", "verify", "rewards"} <= {step["name"] for step in demo["steps"]}
     assert not list(tmp_path.iterdir()), "nothing is left on disk"
 
 

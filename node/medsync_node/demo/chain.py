@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,14 @@ class Chain:
     key_file: Path
     about: dict[str, Any] = field(repr=False)
     pid: int | None = None
+
+
+    def of_account(self, number: int) -> Chain:
+        """The same chain for another of its accounts, whose key is written beside the first one's."""
+        account = self.about["accounts"][number]
+        key_file = self.key_file.with_name(f"account{number}.key")
+        write_private(key_file, str(account["private_key"]).encode())
+        return replace(self, account=account["address"], key_file=key_file)
 
 
 def _described(text: str, directory: Path, pid: int | None = None) -> Chain:
@@ -108,9 +116,16 @@ class Bridge:
         chain = self.chain
         return ["--rpc", chain.url, "--account", chain.account, "--key", f"file:{chain.key_file}", "--home", str(self.home), "--json"]  # fmt: skip
 
-    async def _do(self, *words: str) -> dict[str, Any]:
-        """One command to its end. Raises ChildFailed with what it said."""
-        await self.child.tell(json.dumps([*words, *self._common(), "--poll", POLL]))
+    async def do(self, *words: str) -> dict[str, Any]:
+        """One command that pays, to its end. Raises ChildFailed with what it said."""
+        return await self._run(*words, *self._common(), "--poll", POLL)
+
+    async def look(self, *words: str) -> dict[str, Any]:
+        """One command that only reads. Raises ChildFailed with what it said."""
+        return await self._run(*words, "--rpc", self.chain.url, "--json")
+
+    async def _run(self, *words: str) -> dict[str, Any]:
+        await self.child.tell(json.dumps(words))
         answer: dict[str, Any] = json.loads(await self.child.line())
         code = json.loads(await self.child.line())["exit"]
         if code != 0:
@@ -123,15 +138,15 @@ class Bridge:
 
     async def deploy(self) -> dict[str, Any]:
         """Declare the anchor's class and deploy it."""
-        declared = await self._do("contract", "declare")
-        deployed = await self._do("contract", "deploy")
+        declared = await self.do("contract", "declare")
+        deployed = await self.do("contract", "deploy")
         self.contract = str(deployed["contract"])
         return {"class_hash": declared["class_hash"], "contract": self.contract}
 
     async def register(self, context: str, node: Path) -> dict[str, Any]:
         """Open the context on the contract; its founder's node signs."""
         assert self.contract is not None, "deployed before"
-        return await self._do(
+        return await self.do(
             "contract", "register", context, "--contract", self.contract, "--node", str(node)
         )
 
@@ -153,8 +168,10 @@ class Bridge:
 
 
 @asynccontextmanager
-async def open_bridge(chain: Chain, directory: Path, hear: Callable[[str], None]) -> AsyncIterator[Bridge]:
-    """The process that deploys, registers and posts."""
+async def open_bridge(
+    chain: Chain, directory: Path, hear: Callable[[str], None], name: str = "bridge"
+) -> AsyncIterator[Bridge]:
+    """The process that deploys, registers and posts; or one of another name, for errands beside it."""
     heard: list[Bridge] = []
 
     def listen(text: str) -> None:
@@ -162,9 +179,9 @@ async def open_bridge(chain: Chain, directory: Path, hear: Callable[[str], None]
         for one in heard:
             one.hear(text)
 
-    home = directory / "bridge"
+    home = directory / name
     os.makedirs(home, mode=0o700, exist_ok=True)
-    async with child("the bridge", ONE_PROCESS, listen) as one:
+    async with child(f"the {name}", ONE_PROCESS, listen) as one:
         bridge = Bridge(chain, home, one)
         heard.append(bridge)
         yield bridge
@@ -176,13 +193,13 @@ class Anchoring:
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
         self._founded, self._ended = trio.Event(), trio.Event()
-        self._context, self._node = "", Path()
+        self.context, self.node = "", Path()
         self._deployed: dict[str, Any] = {}
         self._problem: MedSyncError | OSError | trio.BrokenResourceError | None = None
 
     def begin(self, context: str, node: Path) -> None:
         """The context is founded, by the node of this home."""
-        self._context, self._node = context, node
+        self.context, self.node = context, node
         self._founded.set()
 
     async def run(self) -> None:
@@ -190,9 +207,9 @@ class Anchoring:
         try:
             self._deployed = await self._bridge.deploy()
             await self._founded.wait()
-            registered = await self._bridge.register(self._context, self._node)
+            registered = await self._bridge.register(self.context, self.node)
             self._deployed["registered"] = registered["transaction"]
-            await self._bridge.follow(self._node)
+            await self._bridge.follow(self.node)
         except (MedSyncError, OSError, trio.BrokenResourceError) as error:
             self._problem = error
         self._ended.set()

@@ -48,7 +48,13 @@ async def _anchored(world: World, chapter: Chapter) -> None:
 
 
 async def _one_more(world: World, chapter: Chapter, which: str) -> Accepted:
-    """Ask for a checkpoint over all that is held, and see it signed, posted, accepted."""
+    accepted = await advance(world)
+    await _look(world, chapter, which, accepted)
+    return accepted
+
+
+async def advance(world: World) -> Accepted:
+    """Ask for a checkpoint over all that the founder holds, and see it signed, posted, accepted. Raises Stuck."""
     founder = world[FOUNDER]
     checkpoints = founder.node.engine.checkpoints(world.context)
     wanted = world.replica(FOUNDER).vector
@@ -73,9 +79,7 @@ async def _one_more(world: World, chapter: Chapter, which: str) -> Accepted:
         raise Stuck(
             f"no checkpoint was accepted in {POST_SECONDS:.0f} s: {held}", advice=f"the bridge said: {said}"
         )
-    accepted = checkpoints.acceptance.history[checkpoints.accepted]
-    await _look(world, chapter, which, accepted)
-    return accepted
+    return checkpoints.acceptance.history[checkpoints.accepted]
 
 
 def _held(checkpoints: Checkpoints) -> str:

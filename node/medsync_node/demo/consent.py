@@ -14,7 +14,7 @@ from medsync_client.subjects import SubjectEnrol
 from medsync_node.demo.chapter import Chapter
 from medsync_node.demo.world import AUDITOR, CONTEXT_NAME, FOUNDER, LAB, SECOND, THIRD, World
 from medsync_node.fhir import directive_text
-from medsync_node.fhir.consent import by_reference
+from medsync_node.fhir.references import by_reference
 from medsync_protocol.directive import Basis
 from medsync_protocol.errors import Refused
 from medsync_protocol.ids import ContextId, Instant, SubjectRef

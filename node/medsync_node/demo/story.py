@@ -1,4 +1,4 @@
-"""The seven steps in order, each timed; where one can't go on, those after it are not told."""
+"""The eight steps in order, each timed; where one can't go on, those after it are not told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from medsync_client.errors import ClientError
-from medsync_node.demo import checkpoint, consent, decision, network, removal, revocation, verify
+from medsync_node.demo import checkpoint, consent, decision, network, removal, revocation, rewards, verify
 from medsync_node.demo.chapter import Chapter
 from medsync_node.demo.world import World
 from medsync_protocol.errors import MedSyncError
@@ -17,6 +17,7 @@ Tell = Callable[[World, Chapter], Awaitable[None]]
 STEPS: Final[tuple[tuple[str, Tell], ...]] = (
     ("network", network.tell), ("consent", consent.tell), ("decision", decision.tell), ("revocation", revocation.tell),
     ("removal", removal.tell), ("checkpoint", checkpoint.tell), ("verify", verify.tell),
+    ("rewards", rewards.tell),
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from medsync_client import Client
 from medsync_node import config, key_file, logs
 from medsync_node.daemon import Daemon, open_daemon
 from medsync_node.demo.chain import Anchoring, Bridge, Chain, open_bridge, open_chain
+from medsync_node.demo.paying import Paying
 from medsync_node.home import Home, write_private
 from medsync_node.node import Node
 from medsync_node.patient_key import PatientKey
@@ -87,6 +89,7 @@ class World:
     chain: Chain
     bridge: Bridge
     anchoring: Anchoring
+    paying: Paying
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Place:
@@ -114,6 +117,11 @@ class World:
         """A patient's key: it lies with the patient, no node has it."""
         return PatientKey(blake2b(b"medsync demo patient", str(self.options.seed).encode(), name.encode()))
 
+    def turn_clocks(self, seconds: int) -> None:
+        """Let all nodes' clocks go on from `seconds` later, at once."""
+        for place in self.places.values():
+            place.node.driver.now = partial(_later, place.node.driver.now, seconds * 1000)
+
     async def until(self, name: str, fact: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
         """Return once a fact holds at a node, looked at when something happens there, and often anyway. Raises Stuck."""
         deadline = trio.current_time() + seconds
@@ -129,6 +137,10 @@ class World:
         """Return once a fact holds at each of these nodes. Raises Stuck."""
         for name in names:
             await self.until(name, lambda name=name: fact(name), what)  # type: ignore[misc]
+
+
+def _later(clock: Callable[[], int], millis: int) -> int:
+    return clock() + millis
 
 
 def names_of(nodes: int) -> list[str]:
@@ -155,6 +167,11 @@ async def open_world(
         work = await stack.enter_async_context(trio.open_nursery())
         stack.callback(work.cancel_scope.cancel)
         work.start_soon(anchoring.run)
+        errands = await stack.enter_async_context(
+            open_bridge(chain.of_account(1), directory, lambda text: None, "payer")
+        )
+        paying = Paying(errands, anchoring)
+        work.start_soon(paying.run)
         passphrase = secrets.token_urlsafe(24)
         write_private(directory / "passphrase", passphrase.encode())
         places = {}
@@ -164,7 +181,7 @@ async def open_world(
             client = await stack.enter_async_context(Client(daemon.address))
             places[name] = Place(name, daemon, client)
             progress(f"{name} listens on {', '.join(daemon.node.transport.addresses)}")
-        yield World(options, directory, places, chain, bridge, anchoring)
+        yield World(options, directory, places, chain, bridge, anchoring, paying)
 
 
 def _load_libp2p() -> None:
