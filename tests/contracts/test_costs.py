@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from medsync_protocol import calldata
+from medsync_protocol import calldata, reward_calldata
 from medsync_protocol.consent_map import ConsentProof
 from medsync_protocol.log import extend, log_root
 from medsync_protocol.poseidon import Felt, pair, tagged_hash
 from medsync_protocol.transition import AppendProof
+from medsync_protocol.rewards import PayProof, Subtree, climb
 from tests.contracts.anchored import Anchored, Committee, opened
+from tests.contracts.pooled import PAYEES, Pooled, pooled
 from tests.contracts.stage import Answer
 
 _PEAKS: dict[int, list[Felt]] = {0: []}  # of the logs grown so far: they are the same every time
@@ -96,6 +98,62 @@ def entry_rows() -> Iterator[tuple[str, list[int]]]:
         yield f"{size:,} leaves", costs(ask(anchored, "verify_entry", arguments))
 
 
+def opening_rows() -> Iterator[tuple[str, list[int]]]:
+    for voters in (1, 7, 30, 250):
+        anchored = Anchored(committee=Committee(voters))
+        yield f"n = {voters}", costs(anchored.open())
+
+
+def recovery_rows() -> Iterator[tuple[str, list[int]]]:
+    for voters in (7, 30):
+        anchored = opened(committee=Committee(voters))
+        anchored.advance([1])
+        proposal = anchored.propose_recovery(Committee(voters, first=300))
+        yield f"propose_recovery, n = {voters}", costs(anchored.recover(proposal))
+        anchored.stage.time += anchored.recovery_delay
+        yield f"execute_recovery, n = {voters}", costs(anchored.execute(proposal.following))
+
+
+ROOT = Subtree(5, 1_000)
+
+
+def pool_rows() -> Iterator[tuple[str, list[int]]]:
+    made = Pooled()
+    terms = made.model.terms
+    made_by = reward_calldata.create_pool(
+        context=terms.context, token=terms.token, window=terms.window, salt=terms.salt
+    )
+    yield "create_pool", costs(made.call("create_pool", made_by))
+    yield "deposit", costs(made.deposit(1_000))
+    yield "propose", costs(made.propose(made.anchor_root(ROOT), ROOT))
+    made.pass_time()
+    yield "activate", costs(made.activate())
+
+
+def veto_rows() -> Iterator[tuple[str, list[int]]]:
+    for voters in (4, 7, 30, 100):
+        made = _pool_of(voters)
+        made.propose(made.anchor_root(ROOT), ROOT)
+        yield f"veto, n = {voters}", costs(made.veto())
+        yield f"sweep, n = {voters}", costs(made.sweep(10))
+
+
+def claim_rows() -> Iterator[tuple[str, list[int]]]:
+    for depth in (0, 4, 8, 16, 32):
+        made = _pool_of(1)
+        path = tuple(Subtree(number + 1, 1) for number in range(depth))
+        proof = PayProof(payee=PAYEES["A"], cumulative=10, index=0, path=path)
+        root, _ = climb(proof.payee, proof.cumulative, 0, path)
+        made.propose(made.anchor_root(root), root)
+        made.pass_time()
+        made.activate()
+        yield f"depth {depth}", costs(made.claim(proof))
+
+
+def _pool_of(voters: int) -> Pooled:
+    return pooled(1_000, anchored=opened(committee=Committee(voters)))
+
+
 def ask(anchored: Anchored, function: str, arguments: list[int]) -> Answer:
     answer: Answer = anchored.stage.call(0xA11C0, function, arguments)
     assert answer.data == [1]
@@ -105,8 +163,13 @@ def ask(anchored: Anchored, function: str, arguments: list[int]) -> Answer:
 TABLES = {
     "post_checkpoint, 64 new leaves": voters_rows,
     "post_checkpoint, 1 voter": append_rows,
+    "open_context": opening_rows,
+    "recovery": recovery_rows,
     "verify_consent": consent_rows,
     "verify_entry": entry_rows,
+    "reward_pool": pool_rows,
+    "reward_pool by its voters": veto_rows,
+    "claim": claim_rows,
 }
 
 
