@@ -186,6 +186,12 @@ def settled_everywhere(world: World, op_id: OpId) -> bool:
     return True
 
 
+def took_effect(world: World, removal: Operation) -> bool:
+    """Whether it put somebody out at some honest member: where votes decide, a proposal counts and does nothing yet."""
+    removed = (n.replica(world.the_context).membership.removed for n in world.members())
+    return any(r.op_id == removal.op_id for of in removed for r in of)
+
+
 def settled_in(world: World, op_id: OpId) -> int | None:
     """The k of the settled checkpoint that holds the operation; None when none does."""
     for (context, k), settled in sorted(world.ledger.settled.items(), key=lambda item: item[0][1]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from medsync_protocol import effects as fx
@@ -18,7 +19,7 @@ from medsync_protocol.effects import Effect, Outbox
 from medsync_protocol.engine import Engine
 from medsync_protocol.errors import DiskFull
 from medsync_protocol.identity import Identity
-from medsync_protocol.ids import ChainId, ContextId, DeviceId, MemberId, device_of
+from medsync_protocol.ids import ChainId, ContextId, DeviceId, MemberId, OpId, device_of
 from medsync_protocol.journal import Guard, OpRecord, Record, Restart, Rewind
 from medsync_protocol.operation import join
 from medsync_protocol.ports import Standing
@@ -44,6 +45,10 @@ def identity_of(name: str) -> Identity:
     """The same institution has the same keys in every run."""
     seeds = [hashlib.sha256(f"medsync-sim/{part}/{name}".encode()).digest() for part in ("member", "device")]
     return Identity(member_seed=seeds[0], device_seed=seeds[1], name=name)
+
+
+def _endorse(engine: Engine, now: int, *, context: ContextId, proposal: OpId) -> tuple[OpId, list[Effect]]:
+    return engine.endorse(now, context, proposal)
 
 
 class SimNode:
@@ -137,12 +142,24 @@ class SimNode:
         if self._stuck is None:
             self.world.redial(self)
             self.perform(self.engine.tick(self.now))
+            self._agree()
         if self.world.now - self._guarded_at >= GUARD_MS:
             own = sum(
                 count for replica in self.engine.replicas.values() for chain, count in replica.vector.items()
                 if device_of(chain) == self.device
             )  # fmt: skip
             self._write_guard(own)
+
+    def _agree(self) -> None:
+        """People: honest ones vote for what honest ones propose, where the policy asks for votes."""
+        for context, replica in self.engine.replicas.items():
+            if not self.honest or not replica.membership.proposals or replica.role is None:
+                continue
+            for proposal in replica.membership.open_proposals():
+                proposer = self.world.node_of(proposal.author)
+                voted = self.member in (proposal.author, *proposal.no, *(member for member, _, _ in proposal.yes))
+                if self.member in proposal.electors and not voted and proposer is not None and proposer.honest:
+                    self.do(partial(_endorse, context=context, proposal=proposal.op_id))
 
     # -- events -----------------------------------------------------------------------------------------------
 

@@ -306,6 +306,11 @@ class MembershipFold:
             return False
         return sum(closed >> self._index[vote] & 1 for vote in removed.votes) >= removed.needed
 
+    def is_final(self, removed: Removed) -> bool:
+        """Whether an accepted checkpoint holds the removal: where votes made it, as many as it took."""
+        votes = sum(vote in self._frozen for vote in removed.votes)
+        return removed.op_id in self._frozen and votes >= removed.needed
+
     def author_of(self, op_id: OpId) -> MemberId | None:
         """Whose device wrote an operation, as its own past knows; None for a stranger's."""
         return self._nodes[self._index[op_id]].author

@@ -272,15 +272,18 @@ class Judging:
         return verdicts, run.draft, run.roots, run.passed
 
     def _voided_by(self, r: int, reach: Reach) -> Iterator[int]:
-        """Strong remove: what the target did concurrently, and concurrent admissions of it. A demotion: its admin acts."""
-        removal = self._nodes[r]
-        if removal.forward:
+        """Strong remove: what the target did concurrently, and concurrent admissions of it. A demotion: its admin acts.
+
+        What a policy spares beside a removal, it spares until the removal is final (PROTOCOL §3.8).
+        """
+        removal, final = self._nodes[r], self._final(r)
+        if removal.forward and not final:
             return
         target, demotion = target_of(removal.action), isinstance(removal.action, SetRole)
         for i in self._order:
             node = self._nodes[i]
             by_target = node.author == target and (not demotion or node.admin)
-            if by_target and removal.both and target_of(node.action) == removal.author:
+            if by_target and removal.both and not final and target_of(node.action) == removal.author:
                 continue
             again = isinstance(node.action, Admit) and node.action.card.member == target and not demotion
             if (by_target or again) and i != r and reach.beside(i, node.past):

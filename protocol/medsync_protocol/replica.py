@@ -24,6 +24,7 @@ from medsync_protocol.ids import (
 from medsync_protocol.journal import IndexRow, OpRecord
 from medsync_protocol.kinds import Audience, EntryKind, OpKind, Plane, Role, Verdict
 from medsync_protocol.membership import MembershipFold, MembershipState
+from medsync_protocol.membership_state import Removed, Resumed
 from medsync_protocol.membership_verdicts import Verdicts
 from medsync_protocol.news import News, Submitted
 from medsync_protocol.opening import Opened, Opener
@@ -90,7 +91,7 @@ class Replica:
         self.folded = Folded(self.application)
         self._tags: dict[SubjectRef, int] = {}
         self.subject_count = -1
-        self._removed_seen: tuple[OpId, ...] = ()
+        self._removed_seen: tuple[Removed | Resumed, ...] = ()
         self._admitted_seen: frozenset[OpId] = frozenset()
         self._misread: list[Place] = []  # operations that were opened as a stranger's and are not: to be opened again
         self._verdicts: Verdicts | None = None
@@ -408,7 +409,8 @@ class Replica:
             if op_id in self.places:
                 self.chains.slot(*self.places[op_id]).verdict = verdict
         before, self._verdicts = self._verdicts, state.verdicts
-        removed = (*(r.op_id for r in state.removed), *(r.op_id for of in state.resumed.values() for r in of))
+        removed: tuple[Removed | Resumed, ...] = state.removed
+        removed += tuple(resumed for of in state.resumed.values() for resumed in of)
         admitted = frozenset(op_id for of in state.admissions.values() for op_id in of)
         moved = self._admitted_seen ^ admitted
         self._admitted_seen = admitted

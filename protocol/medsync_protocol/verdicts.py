@@ -116,7 +116,7 @@ class Judge:
 
         Who knew of a removal and thought it void, before a checkpoint made it final, is bound by it like everybody.
         """
-        if removed.forward:
+        if removed.forward and not self._fold.is_final(removed):
             return False
         if not self._fold.knew(removed, slot.heads):
             return True

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from random import Random
 
 from medsync_sim.consortium import Setting
-from medsync_sim.hostile import Forger, effective_at, newest_removal, settled_everywhere
+from medsync_sim.hostile import Forger, took_effect, newest_removal, settled_everywhere
 from medsync_sim.ledger import Finding
 from medsync_sim.scenario import Scenario, turn_hostile
 from medsync_sim.steps import Move, Step, work
@@ -42,7 +42,7 @@ class BackdatedDuel(Scenario):
         """Did it win, and could it have?"""
         for villain, operation, final in world.stash.get("struck", ()):
             world.facts["after finality" if final else "before finality"] = 1
-            if not effective_at(world, operation):
+            if not took_effect(world, operation):
                 continue
             if final:
                 yield world.broke("S3", f"{villain}'s back-dated removal counts though its own was settled")

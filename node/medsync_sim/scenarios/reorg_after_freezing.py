@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from random import Random
 
 from medsync_sim.consortium import Setting
-from medsync_sim.hostile import effective_at, settled_in
+from medsync_sim.hostile import took_effect, settled_in
 from medsync_sim.ledger import Finding
 from medsync_sim.scenario import Scenario, turn_hostile
 from medsync_sim.scenarios.backdated_duel import strike
@@ -42,7 +42,7 @@ class ReorgAfterFreezing(Scenario):
         struck = world.stash.get("struck", ())
         settled = any(not final and settled_in(world, operation.op_id) is not None for _, operation, final in struck)
         for villain, operation, final in struck:
-            if not effective_at(world, operation):
+            if not took_effect(world, operation):
                 continue
             if final or not settled:
                 yield world.broke("S3", f"{villain}'s back-dated removal counts after reorgs")
