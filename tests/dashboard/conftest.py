@@ -1,107 +1,22 @@
-"""Two real nodes with a patient between them, and a real Chromium, for all tests of the dashboard."""
+"""The two nodes and a real Chromium, for all tests of the dashboard."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from medsync_client.accesses import AccessAnswer, AccessBatch, AccessRequest, LoggedAccess
-from medsync_client.consents import DirectiveText, Grant, SignedDocument, WireActor, WireRule
-from medsync_client.documents import Signing, signed_directive
-from medsync_client.links import LinkCreate, PatientPlace
-from medsync_client.subjects import Subject, SubjectEnrol
-from medsync_node import patient_key
-from medsync_node.testing import Cluster
-from medsync_node.testing.cluster import until
-from medsync_protocol.directive import Basis
-from medsync_protocol.ids import ContextId, Instant, MemberId, NetworkId, SubjectRef
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DESKTOP, PHONE = (1280, 900), (380, 800)
-
-
-@dataclass
-class World:
-    """North keeps the patient's record and shows the dashboard; south asks."""
-
-    cluster: Cluster
-    key_file: Path
-    subject: Subject
-    consents: list[str] = field(default_factory=list)
-    answer: AccessAnswer | None = None
-
-    def link(self, *scopes: str, patient: bool = False) -> str:
-        place = PatientPlace(context="shared", subject=self.subject.subject) if patient else None
-        body = LinkCreate(scopes=scopes or None, patient=place)
-        return self.cluster["north"].client.open_dashboard(body).url
-
-    @property
-    def base(self) -> str:
-        return self.link("status").split("/enter")[0]
-
-
-def _granted(world: World, purpose: str, number: int) -> str:
-    north, south = world.cluster
-    key, one = patient_key.read(world.key_file), world.subject
-    signing = Signing(
-        network=NetworkId(bytes.fromhex(one.network)), context=ContextId(bytes.fromhex(one.context)),
-        subject=SubjectRef(bytes.fromhex(one.subject)), signer=key.public, seed=key.seed, basis=Basis.PATIENT_SIGNED,
-        now=Instant(time.time_ns() // 1_000_000), salt=os.urandom(16),
-    )  # fmt: skip
-    rule = WireRule(effect="permit", actors=(WireActor(member="south"),), purposes=(purpose,))
-    text = DirectiveText(subject=one.subject, rules=(rule,))
-    signed = signed_directive(text, signing, number, lambda _: MemberId(bytes.fromhex(south.member)))
-    document = SignedDocument(document=signed.document.hex(), signature=signed.signature.hex())
-    return north.client.grant("shared", Grant(signed=document)).id
+from tests.dashboard.world import CHROMIUM, DESKTOP, World, open_world
 
 
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
-    directory = Path(tempfile.mkdtemp(prefix="medsync-"))
-    os.environ["MEDSYNC_API_LISTEN"] = "127.0.0.1:0"
-    made = Cluster(directory, nodes=2)
-    try:
-        made.up(tied=True)
-        key = patient_key.create(directory / "ann.key")
-        north, south = made
-        subject = north.client.enrol_subject("shared", SubjectEnrol(patient_keys=(key.public.hex(),)))
-        found = World(made, directory / "ann.key", subject)
-        found.consents = [_granted(found, purpose, number) for number, purpose in enumerate(("HRESCH", "TREAT", "HQUALIMP"), 1)]
-        made.converged()
-        lone = LoggedAccess(
-            half="disclosed", subject=subject.subject, requester=south.member, custodian=north.member,
-            purposes=("TREAT",), unit="ward 7", user="dr-who",
-        )  # fmt: skip
-        north.client.append_accesses("shared", AccessBatch(entries=(lone,)))
-        found.answer = _permitted(found)
-        made.converged()
+    with open_world() as found:
         yield found
-    finally:
-        del os.environ["MEDSYNC_API_LISTEN"]
-        made.down()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def _permitted(world: World) -> AccessAnswer:
-    """South's answer as soon as north's first heartbeat makes the view fresh."""
-    answers: list[AccessAnswer] = []
-
-    def permitted() -> bool:
-        body = AccessRequest(subject=world.subject.subject, purposes=("HRESCH",))
-        answers.append(world.cluster["south"].client.request_access("shared", body))
-        return answers[-1].answer == "PERMIT"
-
-    until(permitted, "a permit")
-    return answers[-1]
 
 
 @pytest.fixture(scope="session")

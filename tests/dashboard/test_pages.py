@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard.conftest import PHONE, Visitor, World
+from tests.dashboard.conftest import Visitor
+from tests.dashboard.world import PHONE, World
 
 Visit = Callable[..., Visitor]
 

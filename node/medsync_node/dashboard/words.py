@@ -82,8 +82,13 @@ def _actor(actor: WireActor, names: Mapping[str, str]) -> str:
 
 
 def sentence(rule: WireRule, names: Mapping[str, str]) -> str:
-    """A rule as one sentence; `names` by member id. What a rule leaves open is left out."""
-    who = _listed(_actor(one, names) for one in rule.actors) if rule.actors else "Anybody"
+    """A rule as one sentence without its full stop; `names` by member id. What a rule leaves open is left out."""
+    text = _clause(rule, names)
+    return text if rule.actors else text[:1].upper() + text[1:]
+
+
+def _clause(rule: WireRule, names: Mapping[str, str]) -> str:
+    who = _listed(_actor(one, names) for one in rule.actors) if rule.actors else "anybody"
     may = "may" if rule.effect == "permit" else "may not"
     does = _listed(ACTIONS.get(one, one) for one in rule.actions) if rule.actions else "use"
     parts = [f"{who} {may} {does} {_data(rule)}"]
@@ -97,7 +102,7 @@ def sentence(rule: WireRule, names: Mapping[str, str]) -> str:
     if rule.obligations:
         text += f", provided that: {_listed(rule.obligations, 'and')}"
     if rule.exceptions:
-        text += "; except that " + "; and ".join(sentence(one, names) for one in rule.exceptions)
+        text += "; except that " + "; and ".join(_clause(one, names) for one in rule.exceptions)
     return text
 
 

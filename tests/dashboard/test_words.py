@@ -1,0 +1,63 @@
+"""What a page says in words and pictures: rules as sentences, halves without a counterpart, a history with its lines."""
+
+from __future__ import annotations
+
+from medsync_client.accesses import AccessRow
+from medsync_client.consents import WireActor, WirePeriod, WireRule
+from medsync_client.operations import OperationRow
+from medsync_node.dashboard.drawing import LANE, LEFT, STEP, TOP, draw
+from medsync_node.dashboard.pages.access import unmatched
+from medsync_node.dashboard.rendering import page
+from medsync_node.dashboard.words import ACTIONS, PURPOSES, sentence
+from medsync_protocol.purposes import is_known
+from medsync_protocol.rule import ACTIONS as KNOWN_ACTIONS
+
+NAMES = {"aa" * 32: "Coast Lab"}
+
+
+def test_a_rule_reads_as_a_sentence() -> None:
+    lab = WireActor(member="aa" * 32, unit="genetics")
+    rule = WireRule(
+        effect="permit", actors=(lab, WireActor(group="registry")), purposes=("HRESCH", "XYZ"), actions=("use", "disclose"),
+        types=("Observation",), labels=("R",), obligations=("DELEPOL",), data_period=WirePeriod(start=0),
+        exceptions=(WireRule(effect="deny", purposes=("HMARKT",)),),
+    )  # fmt: skip
+    assert sentence(rule, NAMES) == (
+        "genetics at Coast Lab or the group registry may use or pass on data of the kinds Observation labelled R for research "
+        "(HRESCH) or XYZ recorded from 1970-01-01 00:00:00 UTC, provided that: DELEPOL; except that anybody may not use the "
+        "data for marketing (HMARKT)"
+    )
+    assert sentence(WireRule(effect="deny"), {}) == "Anybody may not use the data"
+
+
+def test_the_words_are_about_codes_that_exist() -> None:
+    assert all(map(is_known, PURPOSES)) and set(ACTIONS) == KNOWN_ACTIONS
+
+
+def test_a_half_alone_is_told_and_reading_the_log_needs_no_other() -> None:
+    def row(half: str, match: str) -> AccessRow:
+        return AccessRow.model_validate({
+            "op": "0" * 64, "index": 0, "half": half, "subject": "0" * 32, "requester": "0" * 64, "custodian": "0" * 64,
+            "purposes": (), "action": "access", "outcome": "PERMIT", "match": match * 32, "time": 0, "effective": True,
+        })  # fmt: skip
+
+    rows = [row("requested", "a"), row("disclosed", "a"), row("disclosed", "b"), row("log-read", "c"), row("refused", "d")]
+    assert unmatched(rows) == {"b" * 32, "d" * 32}
+
+
+def test_operations_are_drawn_in_lanes_with_lines_to_what_is_in_sight() -> None:
+    def op(name: str, chain: str, seq: int, *parents: str) -> OperationRow:
+        return OperationRow(
+            id=name * 64, chain=chain * 80, seq=seq, member=None, member_name=chain, plane="data", time=0,
+            parents=tuple(one * 64 for one in parents), verdict="effective", final=False,
+        )  # fmt: skip
+
+    picture = draw([op("3", "b", 0, "2"), op("2", "a", 1, "1"), op("1", "a", 0, "9")])
+    assert [(dot.x, dot.y) for dot in picture.dots] == [(LEFT, TOP), (LEFT + STEP, TOP), (LEFT + 2 * STEP, TOP + LANE)]
+    assert [line.own for line in picture.lines] == [True, False] and picture.lanes == ((TOP, "a"), (TOP + LANE, "b"))
+    assert draw([]).dots == ()
+
+
+def test_what_others_wrote_is_escaped() -> None:
+    shown = page("sign_in.html", session=None, node_name="<script>x</script>", code='"><b>', used=False)
+    assert b"<script>x" not in shown.body and b"<b>" not in bytes(shown.body)
