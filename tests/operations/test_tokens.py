@@ -61,7 +61,7 @@ async def test_each_scope_opens_its_routes_and_no_other(tmp_path: Path) -> None:
                 if scope != route.scope and scope not in ("status", "govern"):
                     continue  # two wrong ones are enough
                 answered = await ask(north, token, route.method, path)
-                allowed = answered.status_code not in (401, 403) or answered.json()["code"] != "scope_missing"
+                allowed = answered.status_code not in (401, 403) or "scope_missing" not in answered.text
                 assert allowed == (scope == route.scope), (route, scope, answered.text)
         assert (await ask(north, tokens["status"], "GET", "/v1/no/such/path")).status_code == 403
 

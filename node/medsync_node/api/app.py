@@ -20,6 +20,7 @@ from medsync_node.api import (
     docs,
     erasures,
     events,
+    fhir,
     governance,
     health,
     links,
@@ -64,6 +65,7 @@ def make_app(
         app.include_router(module.routes(node), prefix="/v1")
     app.include_router(network.routes(node, announce), prefix="/v1")
     app.include_router(events.routes(node, stopping), prefix="/v1")
+    app.include_router(fhir.routes(node))
     app.include_router(health.routes(node))
     app.include_router(docs.routes())
     app.include_router(links.routes(node, door), prefix="/v1")

@@ -20,7 +20,7 @@ from medsync_node.api.finding import find_member, find_replica, find_subject
 from medsync_node.api.levels import reached, write
 from medsync_node.api.problems import not_found, unprocessable
 from medsync_protocol.authority import Counted
-from medsync_protocol.desk import Desk, Written
+from medsync_protocol.desk import Written
 from medsync_protocol.directive import NO_SERIES, Basis, Directive, decode_directive
 from medsync_protocol.ids import DirectiveId, Instant, MemberId
 
@@ -80,7 +80,9 @@ def _recorded(written: Written, done: Submitted | None, state: str) -> Recorded:
     )  # fmt: skip
 
 
-async def _grant(node: Node, replica: Replica, desk: Desk, body: Grant) -> tuple[Written, Submitted | None]:
+async def put_on_record(node: Node, replica: Replica, body: Grant) -> tuple[Written, Submitted | None]:
+    """Carry a signed directive, or attest one. Raises Failure and Refused."""
+    desk = node.engine.desk(replica.context)
     if (body.signed is None) == (body.attest is None):
         raise unprocessable("two_documents", "give either `signed` or `attest`", "see /docs")
     if body.signed is not None:
@@ -105,7 +107,9 @@ async def _grant(node: Node, replica: Replica, desk: Desk, body: Grant) -> tuple
     )  # fmt: skip
 
 
-async def _revoke(node: Node, replica: Replica, desk: Desk, body: Revoke) -> tuple[Written, Submitted | None]:
+async def take_back(node: Node, replica: Replica, body: Revoke) -> tuple[Written, Submitted | None]:
+    """Carry a signed revocation, or attest one. Raises Failure and Refused."""
+    desk = node.engine.desk(replica.context)
     if (body.signed is None) == (body.attest is None):
         raise unprocessable("two_documents", "give either `signed` or `attest`", "see /docs")
     if body.signed is not None:
@@ -134,7 +138,7 @@ def routes(node: Node) -> APIRouter:
         """Put a directive on record."""
         replica = find_replica(node, context)
         desk = engine.desk(replica.context)
-        written, done = await _grant(node, replica, desk, body)
+        written, done = await put_on_record(node, replica, body)
         await reached(node, replica, done, level)
         status = desk.application.directive(DirectiveId(written.id), engine.book(replica.context))
         return _recorded(written, done, status.level)
@@ -144,7 +148,7 @@ def routes(node: Node) -> APIRouter:
         """Take directives back; `wait` answers once it is effective, or `recorded` after a while."""
         replica = find_replica(node, context)
         desk, book = engine.desk(replica.context), engine.book(replica.context)
-        written, done = await _revoke(node, replica, desk, body)
+        written, done = await take_back(node, replica, body)
 
         def state() -> str:
             return desk.application.revocation_level(written.subject, written.id, book)

@@ -39,6 +39,13 @@ def _read(path: str, scope: str, method: str = "GET") -> Route:
     return Route(method, path, scope, writes=False)
 
 
+_FHIR: Final = (
+    ("GET", "/metadata", "status", False),
+    ("GET", "/Consent", "consent:read", False), ("GET", "/Consent/{named}", "consent:read", False),
+    ("POST", "/Consent", "consent:write", True), ("PUT", "/Consent/{named}", "consent:write", True),
+    ("POST", "/Consent/$decide", "access:request", True),
+    ("GET", "/AuditEvent", "access:read", False), ("GET", "/AuditEvent/{named}", "access:read", False),
+)  # fmt: skip
 ROUTES: Final = (
     *(_read(path, "status") for path in (
         "/v1/status", "/v1/network", "/v1/members", "/v1/contexts", _CONTEXT, _CONTEXT + "/members", _CONTEXT + "/voters",
@@ -65,6 +72,13 @@ ROUTES: Final = (
     *(_read(_CONTEXT + path, "audit") for path in (
         "/rewards/explanation", "/proofs/checkpoint", "/proofs/consents/{directive}", "/proofs/entries/{operation}",
     )),
+    *(
+        Route(method, f"/fhir/{release}{context}{path}", scope, writes)
+        for release in ("r4", "r5")
+        for context in ("", "/contexts/{context}")
+        for method, path, scope, writes in _FHIR
+        if context or path != "/metadata"
+    ),
     _read("/v1/dashboard/links", "dashboard", "POST"),
     Route("POST", _CONTEXT + "/checkpoints", "anchor"),
     Route("PUT", _CONTEXT + "/chain", "anchor"),

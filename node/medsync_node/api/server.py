@@ -23,6 +23,7 @@ from hypercorn.trio import serve
 from hypercorn.trio.tcp_server import TCPServer
 from starlette.types import ASGIApp
 
+from medsync_node.api.fhir_answers import AsOutcomes
 from medsync_node.api.guards import ReadOnly, RequireToken
 from medsync_node.config import ApiConfig
 from medsync_node.token_book import TokenBook
@@ -86,10 +87,10 @@ async def serving(
         config.socket.unlink(missing_ok=True)
         raise
     url = None if remote is None else _url(remote, tls)
-    servers = [(app, _server(local, None))]
+    servers: list[tuple[ASGIApp, ServerConfig]] = [(AsOutcomes(app), _server(local, None))]
     if remote is not None:
         assert token is not None, "TCP is not served without a token"
-        servers.append((RequireToken(app, token, book), _server(remote, config if tls else None)))
+        servers.append((AsOutcomes(RequireToken(app, token, book)), _server(remote, config if tls else None)))
     try:
         async with trio.open_nursery() as nursery:
             for served, settings in servers:
@@ -113,6 +114,8 @@ def _server(made: socket.socket, tls: ApiConfig | None) -> ServerConfig:
     }  # fmt: skip
     if tls is not None:
         settings |= {"certfile": str(tls.certificate), "keyfile": str(tls.private_key)}
+        if tls.client_authority is not None:
+            settings |= {"ca_certs": str(tls.client_authority), "verify_mode": ssl.CERT_REQUIRED}
     return ServerConfig.from_mapping(settings)
 
 
@@ -171,12 +174,20 @@ def _check_tls(config: ApiConfig) -> bool:
     if config.certificate is None or config.private_key is None or config.listen is None:
         return False
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.certificate, config.private_key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(config.certificate, config.private_key)
     except (OSError, ssl.SSLError) as error:
         raise CannotServe(
             "the API's certificate and key can't be used together",
             advice="api.certificate and api.private_key are PEM files, the key without a passphrase",
         ) from error
+    if config.client_authority is not None:
+        try:
+            context.load_verify_locations(config.client_authority)
+        except (OSError, ssl.SSLError) as error:
+            raise CannotServe(
+                "api.client_authority can't be used", advice="it is a PEM file with the certificates of who signs the callers'"
+            ) from error
     return True
 
 
