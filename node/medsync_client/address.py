@@ -14,13 +14,15 @@ API_SOCKET: Final = "api.sock"
 class Address:
     """One of `socket` and `url` is set. `token` goes with `url`; a socket's own permissions guard it.
 
-    `authority`: a PEM file with whom to believe for an https `url`; else the system's list.
+    `authority`: a PEM file with whom to believe for an https `url`; else the system's list. `certificate`: the
+    caller's own and its key, as PEM files, where the API asks for one.
     """
 
     socket: Path | None = None
     url: str | None = None
     token: str | None = field(default=None, repr=False)
     authority: Path | None = None
+    certificate: tuple[Path, Path] | None = None
 
     @staticmethod
     def of_home(home: Path) -> Address:
@@ -40,7 +42,12 @@ class Address:
     @property
     def verify(self) -> ssl.SSLContext | bool:
         """How TLS is checked: always."""
-        return True if self.authority is None else ssl.create_default_context(cafile=str(self.authority))
+        if self.authority is None and self.certificate is None:
+            return True
+        context = ssl.create_default_context(cafile=None if self.authority is None else str(self.authority))
+        if self.certificate is not None:
+            context.load_cert_chain(*self.certificate)
+        return context
 
     def __str__(self) -> str:
         return str(self.socket) if self.socket is not None else self.base_url

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from medsync_node.home import MAX_SOCKET_PATH
-from medsync_node.passphrase import PROMPT, check_source
+from medsync_node.passphrase import PROMPT, check_source, read_secret
 from medsync_protocol.errors import OperatorError
 
 T = TypeVar("T")
@@ -34,13 +34,17 @@ class BadSetting(OperatorError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiConfig:
-    """Where the HTTP API is served. `listen` (host, port): None is the socket alone. Paths are absolute."""
+    """Where the HTTP API is served. `listen` (host, port): None is the socket alone. Paths are absolute.
+
+    `client_authority`: PEM certificates; over TCP only callers with a certificate by one of them are answered.
+    """
 
     socket: Path
     token_file: Path
     listen: tuple[str, int] | None = None
     certificate: Path | None = None
     private_key: Path | None = None
+    client_authority: Path | None = None
     read_only: bool = False
 
 
@@ -128,6 +132,21 @@ def _url(value: Any) -> str:
     return _text(value)
 
 
+def _named(check: Callable[[Any], str]) -> Callable[[Any], str]:
+    """For a setting that may hold a secret: its value, or env:NAME or file:PATH where that stands."""
+
+    def read(value: Any) -> str:
+        kind, _, rest = str(value).partition(":")
+        if kind not in ("env", "file"):
+            return check(value)
+        try:
+            return check(read_secret(str(value)))
+        except ValueError as error:
+            raise ValueError(f"what {kind}:{rest} holds: {error}") from error
+
+    return read
+
+
 def _truth(value: Any) -> bool:
     if value not in (True, False, "true", "false"):
         raise ValueError("expected true or false")
@@ -165,8 +184,9 @@ SETTINGS: Final = (
     Setting("api.token_file", _optional(_text), '"token"', "the bearer token that TCP wants; made when missing"),
     Setting("api.certificate", _optional(_text), '"tls.pem"', "TLS: without it only loopback is listened on"),
     Setting("api.private_key", _optional(_text), '"tls.key"', "TLS: the certificate's key"),
+    Setting("api.client_authority", _optional(_text), '"clients.pem"', "mutual TLS: who signs the certificates that callers must have"),
     Setting("api.read_only", _truth, "true", "refuse what would change the record; the node goes on replicating"),
-    Setting("chain.rpc", _optional(_url), '"http://127.0.0.1:5050"', "a Starknet JSON-RPC that this node trusts for finality"),
+    Setting("chain.rpc", _optional(_named(_url)), '"http://127.0.0.1:5050"', "a Starknet JSON-RPC that this node trusts; env:NAME or file:PATH when it holds a key"),
     Setting("chain.depth", _depth, "10", "blocks above a checkpoint until it counts as settled without L1"),
     Setting("log.level", _one_of(LEVELS), '"info"', "debug, info, warning or error; never patient data"),
     Setting("log.format", _one_of(FORMATS), '"text"', "text or json, on stderr"),
@@ -207,7 +227,8 @@ def _assemble(home: Path, given: Mapping[str, Any]) -> Config:
     assert socket is not None and token_file is not None, "both have defaults"
     api = ApiConfig(
         socket=socket, token_file=token_file, listen=given.get("api.listen"),
-        certificate=path("api.certificate", None), private_key=path("api.private_key", None), read_only=given.get("api.read_only", False),
+        certificate=path("api.certificate", None), private_key=path("api.private_key", None),
+        client_authority=path("api.client_authority", None), read_only=given.get("api.read_only", False),
     )  # fmt: skip
     _check_api(api)
     defaults = Config(api=api)
@@ -231,6 +252,11 @@ def _check_api(api: ApiConfig) -> None:
         )
     if (api.certificate is None) != (api.private_key is None):
         raise BadSetting("TLS needs both api.certificate and api.private_key", advice="set the other one too")
+    if api.client_authority is not None and api.certificate is None:
+        raise BadSetting(
+            "api.client_authority asks callers for certificates, and without TLS nobody shows one",
+            advice="set api.certificate and api.private_key, or unset it",
+        )
     if (
         api.listen is not None
         and api.certificate is None

@@ -37,6 +37,15 @@ def read_passphrase(source: str, *, confirm: bool = False, asked: str = ASKED) -
     return _from_file(Path(rest).expanduser()) if kind == "file" else _from_terminal(confirm, asked)
 
 
+def read_secret(source: str) -> str:
+    """What `env:NAME` or `file:PATH` holds, for settings that are secret. Raises ValueError without the secret."""
+    kind, _, rest = source.partition(":")
+    try:
+        return _from_environment(rest) if kind == "env" else _from_file(Path(rest).expanduser())
+    except KeyFileLocked as error:
+        raise ValueError(str(error).replace("passphrase", "value")) from error
+
+
 def _from_environment(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:

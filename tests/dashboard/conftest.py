@@ -22,7 +22,7 @@ def world() -> Iterator[World]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("no Chromium: `apt-get install chromium`, then the browser tests run")
+        pytest.skip(reason="no Chromium: `apt-get install chromium`, then the browser tests run")
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.getuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)

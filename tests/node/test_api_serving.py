@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from medsync_client import Address, Client, NotFound, Unreachable
+from medsync_client import Address, Client, NotFound, Unauthorised, Unreachable
 from medsync_node.api import problems
 from medsync_node.api.guards import MAX_BATCH_BODY, MAX_BODY, LimitBody
 from medsync_node.api.server import CannotServe, Served, serving
@@ -167,6 +167,32 @@ async def test_tls_is_served_and_checked_by_the_client(tmp_path: Path) -> None:
                 await stranger.status()
     (tmp_path / "tls.key").write_text("no key")
     with pytest.raises(CannotServe, match="certificate and key"):
+        async with serving(make_app(), config, token=TOKEN, stopping=trio.Event()):
+            raise AssertionError("it must not serve")
+
+
+async def test_with_an_authority_for_clients_only_their_certificates_come_in(tmp_path: Path) -> None:
+    for name in ("node", "ehr", "stranger"):
+        (tmp_path / name).mkdir()
+    certificate, private_key = self_signed(tmp_path / "node")
+    ehr, stranger = self_signed(tmp_path / "ehr"), self_signed(tmp_path / "stranger")
+    config = ApiConfig(
+        socket=tmp_path / "api.sock", token_file=tmp_path / "token", listen=("127.0.0.1", 0),
+        certificate=certificate, private_key=private_key, client_authority=ehr[0],
+    )  # fmt: skip
+    async with serving(make_app(), config, token=TOKEN, stopping=trio.Event()) as where:
+        async with Client(Address(url=where.url, token=TOKEN, authority=certificate, certificate=ehr)) as client:
+            with pytest.raises(NotFound):  # reached: there is no such route in this app
+                await client.status()
+        for own in (None, stranger):
+            async with Client(Address(url=where.url, token=TOKEN, authority=certificate, certificate=own)) as client:
+                with pytest.raises(Unreachable):
+                    await client.status()
+        async with Client(Address(url=where.url, token="x", authority=certificate, certificate=ehr)) as client:
+            with pytest.raises(Unauthorised):  # a certificate is no token
+                await client.status()
+    ehr[0].write_text("no certificate")
+    with pytest.raises(CannotServe, match="client_authority"):
         async with serving(make_app(), config, token=TOKEN, stopping=trio.Event()):
             raise AssertionError("it must not serve")
 

@@ -131,3 +131,26 @@ def test_only_the_whole_token_as_a_bearer_matches() -> None:
         b"Bearer ",
     )
     assert not any(matches(header, token) for header in wrong)
+
+
+def test_the_chains_rpc_may_stand_in_a_file_or_variable_and_is_shown_by_its_place_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rpc").write_text("https://rpc.example/v1/secret-key\n")
+    monkeypatch.setenv("RPC", "https://other.example/secret-key")
+    (tmp_path / "config.toml").write_text(f'[chain]\nrpc = "file:{tmp_path / "rpc"}"\n')
+    assert load(tmp_path, {}, {}).chain.rpc == "https://rpc.example/v1/secret-key"
+    assert load(tmp_path, {}, {"chain.rpc": "env:RPC"}).chain.rpc == "https://other.example/secret-key"
+    assert "secret-key" not in str(config.in_force(tmp_path, {}))
+    (tmp_path / "rpc").write_text("secret-key of no URL")
+    for wrong in (f"file:{tmp_path / 'rpc'}", f"file:{tmp_path / 'nothing'}", "env:NOT_SET_ANYWHERE"):
+        with pytest.raises(BadSetting) as caught:
+            load(tmp_path, {}, {"chain.rpc": wrong})
+        assert "secret-key" not in str(caught.value) and caught.value.advice
+
+
+def test_clients_certificates_are_asked_for_over_tls_only(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="without TLS"):
+        load(tmp_path, {}, {"api.client_authority": "clients.pem"})
+    tls = {"api.certificate": "tls.pem", "api.private_key": "tls.key", "api.client_authority": "clients.pem"}
+    assert load(tmp_path, {}, tls).api.client_authority == tmp_path / "clients.pem"

@@ -164,6 +164,12 @@ def held_by_a_process_that_does_not_answer(home: Home) -> Iterator[None]:
         yield
 
 
+def client_authority_of_words(home: Home) -> None:
+    certificate(home, days=90)
+    write_private(home.path / "clients.pem", b"trust me")
+    configure(home, 'client_authority = "clients.pem"\n')
+
+
 PLANTED: dict[str, tuple[str, str, Plant]] = {
     "a home that others may enter": ("file_mode", "north", lambda home: home.path.chmod(0o755)),
     "a key file that others may read": ("file_mode", "key.json", lambda home: home.key_file.chmod(0o644)),
@@ -181,8 +187,13 @@ PLANTED: dict[str, tuple[str, str, Plant]] = {
     "members that can't be reached": ("peer", "none of the 1", unreachable_peer),
     "a certificate that has ended": ("tls_expiry", "ended 3 days ago", lambda home: certificate(home, days=-3)),
     "a certificate for another key": ("tls", "together", lambda home: certificate(home, days=90, other_key=True)),
+    "an authority for clients that is no certificate": ("tls", "api.client_authority", client_authority_of_words),
     "a daemon that hangs": ("daemon_silent", "doesn't answer", held_by_a_process_that_does_not_answer),
 }  # fmt: skip
+
+
+def test_at_least_twelve_misconfigurations_of_ten_kinds_are_planted() -> None:
+    assert len(PLANTED) >= 12 and len({code for code, _, _ in PLANTED.values()}) >= 10
 
 
 @pytest.mark.parametrize("what", PLANTED)

@@ -77,6 +77,14 @@ def check_tls(examined: Examined) -> Findings:
             advice="both are PEM files, the key without a passphrase, and the certificate made for that key",
         )  # fmt: skip
         return
+    if api.client_authority is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(api.client_authority)
+        except (OSError, ssl.SSLError) as error:
+            yield Finding(
+                code="tls", what=f"api.client_authority can't be used: {error}",
+                advice="it is a PEM file with the certificates of who signs the callers'; without it the API doesn't start",
+            )  # fmt: skip
     days = (ends - examined.now / 1000) / 86_400
     if days < _EXPIRY_DAYS:
         when = f"ends in {days:.0f} days" if days > 0 else f"ended {-days:.0f} days ago"
