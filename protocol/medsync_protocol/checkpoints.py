@@ -70,7 +70,7 @@ class Checkpoints:
         self._stored: list[Candidate] = []
         self._proposed: dict[MemberId, dict[bytes, Cut]] = {}
         self._proposing_since = 0  # ms, the first candidate for this k
-        self._early: list[tuple[MemberId, Candidate]] = []
+        self._early: list[tuple[MemberId | None, Candidate]] = []
         self._stray: dict[Felt, list[tuple[int, Vote]]] = {}
         self._observed: dict[int, tuple[int, bool]] = {}
         self._building: set[bytes] = set()
@@ -225,7 +225,7 @@ class Checkpoints:
         if self.anchoring is None or k <= self.accepted:
             return []
         if k > self.accepted + 1:
-            if proposer is not None and len(self._early) < MAX_EARLY:
+            if len(self._early) < MAX_EARLY:
                 self._early.append((proposer, candidate))
             return []
         if proposer is not None:
@@ -343,13 +343,24 @@ class Checkpoints:
         if k <= self.accepted:
             if self.acceptance.history[k].digest == digest:
                 return self.acceptance.settle(k) if settled and k > self.settled else []
+            gone = [accepted.certificate for accepted in self.acceptance.history[k:]]
             effects += self.acceptance.retract(k)
-            self._forget()
+            effects += self._forget()
+            for certificate in gone:
+                if certificate is not None:
+                    self._remember(certificate)
         if not digest:
             self._observed.pop(k, None)
             return effects
         self._observed[k] = (digest, settled)
         return [*effects, *self._adopt_observed()]
+
+    def _remember(self, certificate: Certificate) -> None:
+        """Its block vanished: it may be posted again, and perhaps nobody else keeps it."""
+        if len(self._early) < MAX_EARLY:
+            self._early.append((None, certificate.candidate))
+        strays = ((certificate.candidate.statement.k, vote) for vote in certificate.votes)
+        self._stray.setdefault(certificate.digest, []).extend(strays)
 
     def _adopt_observed(self) -> list[Effect]:
         effects: list[Effect] = []

@@ -322,6 +322,9 @@ class Sync:
             peer = sessions[choose % len(sessions)].peer
             needed = needed_keys(replica)
             missing = [key_id for key_id in replica.opener.missing_epochs() if key_id in needed]
+            newest = replica.membership.usable_key()
+            if newest is not None and newest not in replica.ring and replica.role is not None:
+                missing.insert(0, newest)
             effects += [
                 Send(peer, frames.encode(FrameKind.KEY_PULL, replica.context, key_id))
                 for key_id in missing[:MAX_PULLS]

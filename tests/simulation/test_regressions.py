@@ -62,3 +62,11 @@ def test_who_is_served_hashes_by_a_liar_gets_the_entries_from_others() -> None:
 
 def test_data_of_a_member_whose_admission_a_demotion_voids_is_judged_again() -> None:
     assert not run("demotion-race", seed=71, crypto="memoised").violations
+
+
+def test_a_checkpoint_whose_block_vanished_is_known_when_it_is_posted_again() -> None:
+    assert not run("bubble-cancellation", seed=301, crypto="memoised").violations
+
+
+def test_who_was_admitted_in_a_race_pulls_the_key_to_write_under() -> None:
+    assert not run("demotion-race", seed=329, crypto="memoised").violations
