@@ -5,13 +5,14 @@ What is a relation, and what becomes of reports, is medsync_protocol's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
 
 from medsync_protocol.acceptance import Acceptance
+from medsync_protocol.application import Draft
 from medsync_protocol.consent import MedSyncApplication
 from medsync_protocol.effects import Effect
 from medsync_protocol.errors import MedSyncError
@@ -19,7 +20,7 @@ from medsync_protocol.ids import ContextId, MemberId
 from medsync_protocol.kinds import EntryKind, Role
 from medsync_protocol.replica import Replica
 from medsync_protocol.reward_book import RewardBook
-from medsync_protocol.reward_labels import DAY_MS, Report, read_reward_label, report_drafts
+from medsync_protocol.reward_labels import DAY_MS, FalseReport, Report, Rows, proof_draft, read_reward_label, report_drafts
 from medsync_protocol.reward_relations import Relation, RelationFinder, report_of, stands
 
 if TYPE_CHECKING:
@@ -39,12 +40,12 @@ def book_of(acceptance: Acceptance, period: int) -> RewardBook | None:
     return next(complete, None)
 
 
-async def relations_of(node: Node, context: ContextId, period: int) -> list[Relation]:
-    """The period's relations in what this node can open of the log; of what there is so far, before that is complete."""
+async def log_of(node: Node, context: ContextId, period: int) -> RelationFinder | None:
+    """What this node can open of the period's log, or of what there is of it before that is complete; None without terms."""
     replica, acceptance = node.engine.replica(context), node.engine.checkpoints(context).acceptance
     terms, complete = acceptance.rewards.terms, book_of(acceptance, period)
     if terms is None:
-        return []
+        return None
     cut = replica.vector if complete is None else acceptance.history[complete.ended].cut.vector
     finder = RelationFinder(period, terms)
     before: int | None = None
@@ -57,6 +58,16 @@ async def relations_of(node: Node, context: ContextId, period: int) -> list[Rela
         if any(entry.chain == replica.chain and entry.hlc < early for _, entry, _ in page):
             break  # what was committed here before our own entries of then is older than the period
         await trio.lowlevel.checkpoint()
+    return finder
+
+
+async def relations_of(node: Node, context: ContextId, period: int) -> list[Relation]:
+    """The period's relations in what this node can open of its log."""
+    finder = await log_of(node, context, period)
+    return [] if finder is None else _relations(node, context, finder)
+
+
+def _relations(node: Node, context: ContextId, finder: RelationFinder) -> list[Relation]:
     desk = node.engine.desk(context)
     return finder.relations(lambda entry: stands(desk, entry))
 
@@ -72,45 +83,93 @@ def reports_in_labels(replica: Replica, author: MemberId, period: int) -> Iterat
                     yield read
 
 
+def _without(report: Report, written: Sequence[Report]) -> Report:
+    """What of a report is in none of these."""
+    given = {(member, token) for one in written for member, tokens in one.given for token in tokens}
+    asked = {(member, token) for one in written for member, tokens in one.asked for token in tokens}
+    return Report(period=report.period, given=_left(report.given, given), asked=_left(report.asked, asked))
+
+
+def _left(rows: Rows, written: set[tuple[MemberId, bytes]]) -> Rows:
+    left = ((member, frozenset(t for t in tokens if (member, t) not in written)) for member, tokens in rows)
+    return tuple((member, tokens) for member, tokens in left if tokens)
+
+
 class Reporter:
-    """Writes this member's reports of every context, each once."""
+    """Writes this member's reports of every context, each once; and shows what others must not have reported."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._done: set[tuple[ContextId, int]] = set()
+        self._worthless: dict[ContextId, dict[bytes, FalseReport]] = {}
+        self._looked: dict[ContextId, RewardBook] = {}
 
     async def run(self) -> None:
         """For ever."""
         while True:
-            await self._node.wait_for(lambda: next(self._due(), None) is not None, LOOK_SECONDS)
-            for context, period in list(self._due()):
+            await self._node.wait_for(lambda: bool(self._due()), LOOK_SECONDS)
+            for context in self._due():
                 try:
-                    await self._report(context, period)
+                    await self._look(context)
                 except MedSyncError as error:
                     log.warning("a reward period could not be reported yet", why=str(error))
                     await trio.sleep(AGAIN_SECONDS)
 
-    def _due(self) -> Iterator[tuple[ContextId, int]]:
+    def _due(self) -> list[ContextId]:
+        return [context for context in self._node.engine.replicas if self._wants(context)]
+
+    def _wants(self, context: ContextId) -> bool:
         engine = self._node.engine
-        for context, replica in engine.replicas.items():
-            if not isinstance(replica.application, MedSyncApplication):
-                continue
-            acceptance = engine.checkpoints(context).acceptance
-            book = acceptance.rewards
-            complete = 0 < book.ended <= acceptance.settled and (context, book.period) not in self._done
-            if complete and replica.role is not None and replica.role >= Role.MEMBER:
-                yield context, book.period
+        replica, acceptance = engine.replicas[context], engine.checkpoints(context).acceptance
+        writes = replica.role is not None and replica.role >= Role.MEMBER
+        if not writes or not isinstance(replica.application, MedSyncApplication):
+            return False
+        return self._to_report(context, acceptance) is not None or (
+            context in self._worthless and acceptance.rewards is not self._looked.get(context)
+        )
+
+    def _to_report(self, context: ContextId, acceptance: Acceptance) -> int | None:
+        book = acceptance.rewards
+        complete = 0 < book.ended <= acceptance.settled and (context, book.period) not in self._done
+        return book.period if complete else None
+
+    async def _look(self, context: ContextId) -> None:
+        acceptance = self._node.engine.checkpoints(context).acceptance
+        period = self._to_report(context, acceptance)
+        if period is not None:
+            await self._report(context, period)
+        book = acceptance.rewards
+        worthless = self._worthless.get(context, {})
+        said = self._reported(book) & worthless.keys()
+        await self._write(context, [proof_draft(worthless[token]) for token in sorted(said)])
+        for token in said:
+            del worthless[token]  # each is shown once
+        self._looked[context] = book
 
     async def _report(self, context: ContextId, period: int) -> None:
-        node, replica = self._node, self._node.engine.replica(context)
-        if not any(True for _ in reports_in_labels(replica, replica.member, period)):
-            report = report_of(replica.member, period, await relations_of(node, context, period))
-
-            def write(now: int) -> tuple[None, list[Effect]]:
-                effects: list[Effect] = []
-                for draft in report_drafts(report):
-                    effects += node.engine.submit(now, context, [draft])[1]
-                return None, effects
-
-            await node.perform(write)
+        replica = self._node.engine.replica(context)
+        finder = await log_of(self._node, context, period)
+        assert finder is not None, "a period is open under terms only"
+        report = report_of(replica.member, period, _relations(self._node, context, finder))
+        written = list(reports_in_labels(replica, replica.member, period))
+        left = _without(report, written)
+        if not written or left.given or left.asked:
+            await self._write(context, report_drafts(left))
+        self._worthless.setdefault(context, {}).update(finder.worthless())
         self._done.add((context, period))
+
+    def _reported(self, book: RewardBook) -> set[bytes]:
+        """What custodians reported in the open period and the one before."""
+        reports = [*book.reports.values(), *(book.closed.reports.values() if book.closed is not None else ())]
+        return {token for one in reports for tokens in one.given.values() for token in tokens}
+
+    async def _write(self, context: ContextId, drafts: Sequence[Draft]) -> None:
+        """An operation each: a long report's parts fill one."""
+
+        def write(now: int) -> tuple[None, list[Effect]]:
+            effects: list[Effect] = []
+            for draft in drafts:
+                effects += self._node.engine.submit(now, context, [draft])[1]
+            return None, effects
+
+        await self._node.perform(write)

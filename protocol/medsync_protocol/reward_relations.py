@@ -14,9 +14,9 @@ from medsync_protocol.desk import Desk
 from medsync_protocol.errors import Malformed, Refused
 from medsync_protocol.ids import MemberId, SubjectRef
 from medsync_protocol.kinds import EntryKind
-from medsync_protocol.receipt import ReceiptEntry, Recomputed, decode_receipt
-from medsync_protocol.reward_labels import Report, RewardTerms, Rows, relation_token
-from medsync_protocol.reward_violations import is_rewarded
+from medsync_protocol.receipt import ReceiptEntry, Recomputed, decode_receipt, request_of
+from medsync_protocol.reward_labels import FalseReport, Report, RewardTerms, Rows, relation_token
+from medsync_protocol.reward_violations import false_report, is_rewarded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ class Relation:
 @dataclass(slots=True)
 class _Found:
     receipts: dict[bytes, ReceiptEntry] = field(default_factory=dict)
+    worthless: dict[bytes, ReceiptEntry] = field(default_factory=dict)
     halves: dict[Half, dict[bytes, AccessEntry]] = field(
         default_factory=lambda: {Half.REQUESTED: {}, Half.DISCLOSED: {}}
     )
@@ -58,10 +59,11 @@ class RelationFinder:
 
     def _take_receipt(self, author: MemberId, entry: ReceiptEntry) -> None:
         receipt = entry.receipt
-        if receipt.signer != author or receipt.decision.answer is not Answer.PERMIT:
+        if receipt.signer != author or self._terms.period_of(receipt.time) != self._period:
             return
-        if self._terms.period_of(receipt.time) == self._period:
-            self._found.receipts.setdefault(receipt.id, entry)
+        permits = receipt.decision.answer is Answer.PERMIT
+        kept = self._found.receipts if permits else self._found.worthless
+        kept.setdefault(receipt.id, entry)
 
     def _take_half(self, author: MemberId, entry: AccessEntry) -> None:
         teller = {Half.REQUESTED: entry.requester, Half.DISCLOSED: entry.custodian}.get(entry.half)
@@ -85,6 +87,16 @@ class RelationFinder:
             for (subject, requester, custodian, purpose), named in best.items()
         ]  # fmt: skip
         return sorted(found, key=lambda relation: relation.token)
+
+    def worthless(self) -> dict[bytes, FalseReport]:
+        """By token, what to show of each custodian that reports one all the same: it refused, or must not earn by it."""
+        found = {}
+        for named, entry in (*self._found.worthless.items(), *self._found.receipts.items()):
+            request = request_of(entry)
+            for purpose in () if request is None else request.purposes:
+                if named in self._found.worthless or not is_rewarded(purpose):
+                    found[relation_token(named, purpose, self._period)] = false_report(self._period, entry.receipt)
+        return found
 
     def _matched(self, named: bytes, entry: ReceiptEntry) -> AccessEntry | None:
         """The custodian's half of an access whose two halves tell the same of the same receipt."""

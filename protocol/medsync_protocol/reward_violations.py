@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from medsync_protocol.access import Answer
-from medsync_protocol.codec import pack
+from medsync_protocol.codec import pack, unpack
 from medsync_protocol.errors import Invalid
 from medsync_protocol.ids import ContextId, MemberId, NetworkId
 from medsync_protocol.purposes import ANCESTORS
-from medsync_protocol.receipt import decode_receipt, verify_receipt
+from medsync_protocol.receipt import Receipt, ReceiptEntry, decode_receipt, encode_receipt, verify_receipt
 from medsync_protocol.reward_labels import FalseReport, relation_token
 from medsync_protocol.reward_points import Reported
 
@@ -21,6 +21,12 @@ UNREWARDED: Final = frozenset({"ETREAT", "BTG", "HMARKT"})
 def is_rewarded(purpose: str) -> bool:
     """Whether disclosing for a purpose can earn a point; False for a code the tree doesn't know."""
     return purpose in ANCESTORS and not ANCESTORS[purpose] & UNREWARDED
+
+
+def false_report(period: int, receipt: Receipt) -> FalseReport:
+    """What to show when a receipt's signer reported it and may not have."""
+    text, signature, *_ = unpack(encode_receipt(ReceiptEntry(receipt)))
+    return FalseReport(period=period, text=text, signature=signature)
 
 
 def proven(
