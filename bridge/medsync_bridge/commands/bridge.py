@@ -11,10 +11,11 @@ import typer
 
 from medsync_bridge.commands import options
 from medsync_bridge.commands.output import hexed, progress, show
+from medsync_bridge.commands.paying import paying
 from medsync_bridge.errors import strk
 from medsync_bridge.home import read_home
 from medsync_bridge.journal import Errand, Journal, Signed
-from medsync_bridge.settings import Limits
+from medsync_bridge.settings import Limits, Settings
 from medsync_bridge.standing import Purse, Standing, alerts
 
 if TYPE_CHECKING:
@@ -29,18 +30,12 @@ _RUN = "bridge run --node north --rpc http://127.0.0.1:5050 --account 0x64b… -
 
 
 @app.command(epilog=options.examples(_RUN, "bridge run --context trial --fee-cap 5"))
+@paying
 def run(
-    rpc: options.Rpc,
-    account: options.Account,
-    key: options.Key,
     node: options.Node = None,
-    home: options.Home = None,
     context: Annotated[
         list[str] | None, typer.Option("--context", metavar="CONTEXT", help="Only this one; may be repeated.")
     ] = None,
-    fee_cap: options.FeeCap = options.FEE_CAP,
-    tip: options.Tip = 0,
-    poll: options.Poll = options.POLL,
     alert_lag: Annotated[
         int,
         typer.Option("--alert-lag", metavar="N", min=1, help="Alert when the chain is N checkpoints behind."),
@@ -70,7 +65,9 @@ def run(
     exit_on_eof: Annotated[
         bool, typer.Option("--exit-on-eof", help="Stop when standard input ends: with the parent process.")
     ] = False,
-    as_json: options.Json = False,
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> None:
     """Post every certified checkpoint of the node's anchored contexts, exactly once, until stopped.
 
@@ -82,9 +79,6 @@ def run(
     from medsync_bridge import running
     from medsync_protocol.address import chain_name
 
-    settings = options.settings_of(
-        home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
-    )
 
     def report(news: News) -> None:
         progress(
@@ -98,7 +92,7 @@ def run(
             os.close(ready_fd)
         metrics = None if port is None else f"http://127.0.0.1:{port}/metrics"
         started = {"chain": chain_name(chain_id), "account": hexed(settings.account), "metrics": metrics}
-        lines = [f"posting to {started['chain']} from {account}"]
+        lines = [f"posting to {started['chain']} from {started['account']}"]
         lines += [f"metrics at {metrics}"] if metrics else []
         show(started, [*lines, READY], as_json=as_json)
         if as_json:

@@ -9,32 +9,22 @@ import typer
 
 from medsync_bridge.commands import options
 from medsync_bridge.commands.output import hexed, progress, show
+from medsync_bridge.commands.paying import ACCOUNT_EXAMPLE, paying
+from medsync_bridge.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Put the anchor on a chain, and a context on the anchor.")
 
 DAY: Final = 86_400  # seconds
-_ACCOUNT: Final = "--rpc http://127.0.0.1:5050 --account 0x64b… --key file:account.key"
 
 
-@app.command(epilog=options.examples(f"contract declare {_ACCOUNT}"))
-def declare(
-    rpc: options.Rpc,
-    account: options.Account,
-    key: options.Key,
-    home: options.Home = None,
-    fee_cap: options.FeeCap = options.FEE_CAP,
-    tip: options.Tip = 0,
-    poll: options.Poll = options.POLL,
-    as_json: options.Json = False,
-) -> None:
+@app.command(epilog=options.examples(f"contract declare {ACCOUNT_EXAMPLE}"))
+@paying
+def declare(*, settings: Settings, as_json: bool) -> None:
     """Declare the anchor's class, once on every chain. Repeating it costs nothing."""
     import trio
 
     from medsync_bridge import anchoring
 
-    settings = options.settings_of(
-        home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
-    )
     done = trio.run(anchoring.declare, settings, _teller(as_json))
     show(
         {"class_hash": hexed(done.class_hash), "transaction": hexed(done.transaction)},
@@ -43,26 +33,19 @@ def declare(
     )
 
 
-@app.command(epilog=options.examples(f"contract deploy {_ACCOUNT}", "contract deploy --salt 2 --json"))
+@app.command(epilog=options.examples(f"contract deploy {ACCOUNT_EXAMPLE}", "contract deploy --salt 2 --json"))
+@paying
 def deploy(
-    rpc: options.Rpc,
-    account: options.Account,
-    key: options.Key,
     salt: Annotated[int, typer.Option("--salt", min=0, help="Another number makes another contract.")] = 0,
-    home: options.Home = None,
-    fee_cap: options.FeeCap = options.FEE_CAP,
-    tip: options.Tip = 0,
-    poll: options.Poll = options.POLL,
-    as_json: options.Json = False,
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> None:
     """Deploy an anchor. One serves any number of contexts, and nobody owns it."""
     import trio
 
     from medsync_bridge import anchoring
 
-    settings = options.settings_of(
-        home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
-    )
     done = trio.run(anchoring.deploy, settings, salt, _teller(as_json))
     show(
         {
@@ -74,31 +57,24 @@ def deploy(
     )  # fmt: skip
 
 
-@app.command(epilog=options.examples(f"contract register trial --contract 0x5c1… --node north {_ACCOUNT}"))
+@app.command(epilog=options.examples(f"contract register trial --contract 0x5c1… --node north {ACCOUNT_EXAMPLE}"))
+@paying
 def register(
     context: Annotated[str, typer.Argument(metavar="CONTEXT", help="Name or id of the context.")],
     contract: Annotated[str, typer.Option("--contract", metavar="ADDRESS", help="The anchor's address.")],
-    rpc: options.Rpc,
-    account: options.Account,
-    key: options.Key,
     node: options.Node = None,
     recovery_days: Annotated[
         int, typer.Option("--recovery-days", min=14, max=365, help="How long a recovery of the voters waits.")
     ] = 30,
-    home: options.Home = None,
-    fee_cap: options.FeeCap = options.FEE_CAP,
-    tip: options.Tip = 0,
-    poll: options.Poll = options.POLL,
-    as_json: options.Json = False,
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> None:
     """Open a context on the anchor: its founder's node signs, the account pays, every member learns the address."""
     import trio
 
     from medsync_bridge import anchoring
 
-    settings = options.settings_of(
-        home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
-    )
     done = trio.run(
         anchoring.register, settings, options.node_of(node), context, options.felt(contract, "--contract"),
         recovery_days * DAY, _teller(as_json),

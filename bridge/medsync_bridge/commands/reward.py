@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medsync_bridge.commands import options, reward_reading
 from medsync_bridge.commands.output import hexed, progress, show
+from medsync_bridge.commands.paying import ACCOUNT_EXAMPLE, paying
+from medsync_bridge.settings import Settings
 
 if TYPE_CHECKING:
     from medsync_bridge.pool_tasks import PoolAddress
@@ -23,7 +25,6 @@ app.command(epilog=options.examples("reward points trial", "reward points trial 
 app.command(epilog=options.examples("reward proof trial --k 12 --json > tree.json"))(reward_reading.proof)
 app.command(epilog=options.examples("reward explain trial --period 20000"))(reward_reading.explain)
 
-_ACCOUNT: Final = "--rpc http://127.0.0.1:5050 --account 0x64b… --key file:account.key"
 DAY, STRK = reward_reading.DAY, reward_reading.STRK
 
 Contract = Annotated[
@@ -44,26 +45,22 @@ def _at(contract: str, pool: str) -> PoolAddress:
 
 @pool_app.command(
     epilog=options.examples(
-        f"reward pool create starknet:MEDSYNC_LOCAL/0x5a…/0x31… --window-days 7 {_ACCOUNT}"
+        f"reward pool create starknet:MEDSYNC_LOCAL/0x5a…/0x31… --window-days 7 {ACCOUNT_EXAMPLE}"
     )
 )
+@paying
 def create(
     address: Annotated[
         str, typer.Argument(metavar="ADDRESS", help="The context: starknet:CHAIN/CONTRACT/CONTEXT")
     ],
-    rpc: options.Rpc,
-    account: options.Account,
-    key: options.Key,
     token: Annotated[str, typer.Option("--token", metavar="ADDRESS", help="What is paid in.")] = STRK,
     window_days: Annotated[
         float, typer.Option(min=0.01, max=365, help="How long a third of the members may veto a root.")
     ] = 7,
     salt: Annotated[int, typer.Option(min=0, help="Another number makes another pool.")] = 0,
-    home: options.Home = None,
-    fee_cap: options.FeeCap = options.FEE_CAP,
-    tip: options.Tip = 0,
-    poll: options.Poll = options.POLL,
-    as_json: options.Json = False,
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> None:
     """Make a pool for a context; declares and deploys the contract where that is missing. Repeating costs nothing."""
     import trio
@@ -72,9 +69,6 @@ def create(
     from medsync_protocol.address import parse_address
     from medsync_protocol.reward_pool import Terms
 
-    settings = options.settings_of(
-        home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
-    )
     context = parse_address(address)
     terms = Terms(
         context=context.context,
@@ -96,7 +90,8 @@ def create(
     )
 
 
-@pool_app.command(epilog=options.examples(f"reward pool fund 0x2f… --contract 0x7a… --to 1000000 {_ACCOUNT}"))
+@pool_app.command(epilog=options.examples(f"reward pool fund 0x2f… --contract 0x7a… --to 1000000 {ACCOUNT_EXAMPLE}"))
+@paying
 def fund(
     pool: PoolName,
     contract: Contract,
@@ -104,23 +99,15 @@ def fund(
         int,
         typer.Option("--to", min=1, max=2**128 - 1, help="Deposit what is missing to this, smallest units."),
     ],
-    rpc: options.Rpc,
-    account: options.Account,
-    key: options.Key,
-    home: options.Home = None,
-    fee_cap: options.FeeCap = options.FEE_CAP,
-    tip: options.Tip = 0,
-    poll: options.Poll = options.POLL,
-    as_json: options.Json = False,
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> None:
     """Bring a pool's deposit up to an amount. Repeating it pays nothing twice."""
     import trio
 
     from medsync_bridge import rewarding
 
-    settings = options.settings_of(
-        home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
-    )
     done = trio.run(
         rewarding.fund, settings, _at(contract, pool), to, lambda text: progress(text, as_json=as_json)
     )
@@ -157,31 +144,24 @@ def _fields(found: Standing) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@app.command(epilog=options.examples(f"reward propose 0x2f… trial --k 12 --contract 0x7a… {_ACCOUNT}"))
+@app.command(epilog=options.examples(f"reward propose 0x2f… trial --k 12 --contract 0x7a… {ACCOUNT_EXAMPLE}"))
+@paying
 def propose(
     pool: PoolName,
     context: Annotated[str, typer.Argument(metavar="CONTEXT", help="Name or id of the context on the node.")],
     k: Annotated[int, typer.Option("--k", min=1, help="The accepted checkpoint that names the tree.")],
     contract: Contract,
-    rpc: options.Rpc,
-    account: options.Account,
-    key: options.Key,
     tree: TreeFile = None,
     node: options.Node = None,
-    home: options.Home = None,
-    fee_cap: options.FeeCap = options.FEE_CAP,
-    tip: options.Tip = 0,
-    poll: options.Poll = options.POLL,
-    as_json: options.Json = False,
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> None:
     """Propose what a checkpoint says was earned. It takes force after the pool's window."""
     import trio
 
     from medsync_bridge import rewarding
 
-    settings = options.settings_of(
-        home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
-    )
     done = trio.run(
         rewarding.propose, settings, _at(contract, pool), None if tree is None else rewarding.read_tree(tree),
         options.node_of(node), context, k,
@@ -191,27 +171,20 @@ def propose(
     show({"k": k, "transaction": hexed(done)}, [f"proposed by checkpoint {k}", said], as_json=as_json)
 
 
-@app.command(epilog=options.examples(f"reward activate 0x2f… --contract 0x7a… {_ACCOUNT}"))
+@app.command(epilog=options.examples(f"reward activate 0x2f… --contract 0x7a… {ACCOUNT_EXAMPLE}"))
+@paying
 def activate(
     pool: PoolName,
     contract: Contract,
-    rpc: options.Rpc,
-    account: options.Account,
-    key: options.Key,
-    home: options.Home = None,
-    fee_cap: options.FeeCap = options.FEE_CAP,
-    tip: options.Tip = 0,
-    poll: options.Poll = options.POLL,
-    as_json: options.Json = False,
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> None:
     """Give a pool's pending root force, once its window has passed."""
     import trio
 
     from medsync_bridge import rewarding
 
-    settings = options.settings_of(
-        home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
-    )
     done = trio.run(
         rewarding.activate, settings, _at(contract, pool), lambda text: progress(text, as_json=as_json)
     )
@@ -253,17 +226,15 @@ def balance(
 
 @app.command(
     epilog=options.examples(
-        f"reward claim 0x2f… --contract 0x7a… --context trial --node ~/.medsync --to 0x9b… {_ACCOUNT}",
-        f"reward claim 0x2f… --contract 0x7a… --tree tree.json --payee-key file:payee.key --to 0x9b… {_ACCOUNT}",
+        f"reward claim 0x2f… --contract 0x7a… --context trial --node ~/.medsync --to 0x9b… {ACCOUNT_EXAMPLE}",
+        f"reward claim 0x2f… --contract 0x7a… --tree tree.json --payee-key file:payee.key --to 0x9b… {ACCOUNT_EXAMPLE}",
     )
 )
+@paying
 def claim(
     pool: PoolName,
     contract: Contract,
     to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="Who is paid.")],
-    rpc: options.Rpc,
-    account: options.Account,
-    key: options.Key,
     context: Annotated[
         str | None,
         typer.Option("--context", metavar="CONTEXT", help="Let the node sign for its member in this context."),
@@ -276,11 +247,9 @@ def claim(
             "--payee-key", metavar="env:NAME|file:PATH", help="Without a node: where the payee's secret is, in hex."
         ),
     ] = None,
-    home: options.Home = None,
-    fee_cap: options.FeeCap = options.FEE_CAP,
-    tip: options.Tip = 0,
-    poll: options.Poll = options.POLL,
-    as_json: options.Json = False,
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> None:
     """Have a payee paid what the active tree owes: the node's member, or whoever's key and tree are given.
 
@@ -293,9 +262,6 @@ def claim(
     if (context is None) == (tree is None or payee_key is None):
         raise typer.BadParameter("give --context, or both --tree and --payee-key")
 
-    settings = options.settings_of(
-        home=home, rpc=rpc, account=account, key=key, fee_cap=fee_cap, tip=tip, poll=poll
-    )
     recipient = options.felt(to, "--to")
     if context is not None:
         signer = rewarding.at_node(options.node_of(node), context, recipient)
