@@ -142,12 +142,8 @@ class Decision:
 
 def decide(view: DecisionView, request: Request, now: int) -> Decision:
     """Answer a request at `now` (ms UTC). A denial that is held binds at once; any other answer needs freshness."""
-    if view.erased:
-        return Decision(answer=Answer.ERASED, reason=Reason.ERASED)
-    if not view.known:
-        return Decision(answer=Answer.INDETERMINATE, reason=Reason.UNKNOWN_SUBJECT)
-    decision = _combine(view, request, now)
-    if decision.answer is Answer.DENY:
+    decision = judge(view, request, now)
+    if decision.answer in (Answer.DENY, Answer.ERASED, Answer.INDETERMINATE):
         return decision
     settings = view.settings
     if view.clock_offset is not None and abs(view.clock_offset) > settings.skew:
@@ -156,6 +152,15 @@ def decide(view: DecisionView, request: Request, now: int) -> Decision:
     if not is_fresh(view.home_sets, view.pulses, now=now, max_age=age, skew=settings.skew):
         return Decision(answer=Answer.INDETERMINATE, reason=Reason.STALE)
     return decision
+
+
+def judge(view: DecisionView, request: Request, now: int) -> Decision:
+    """What the directives say, whether or not the view is fresh. Nothing is released on this: see `decide`."""
+    if view.erased:
+        return Decision(answer=Answer.ERASED, reason=Reason.ERASED)
+    if not view.known:
+        return Decision(answer=Answer.INDETERMINATE, reason=Reason.UNKNOWN_SUBJECT)
+    return _combine(view, request, now)
 
 
 def _combine(view: DecisionView, request: Request, now: int) -> Decision:

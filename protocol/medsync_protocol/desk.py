@@ -55,22 +55,21 @@ from medsync_protocol.erasure import (
     MAX_REASON, NOTHING, EraseOrder, LegalHold, checked_order, hold_draft, order_draft, parse_order, sign_order,
 )  # fmt: skip
 from medsync_protocol.errors import BadSignature, Invalid, Malformed, NotPermitted, Refused
+from medsync_protocol.explaining import Explanation, explain
 from medsync_protocol.heartbeat import HeartbeatBook
-from medsync_protocol.ids import ChainId, DeviceId, DirectiveId, Instant, MemberId, OpId, SubjectRef
+from medsync_protocol.ids import ChainId, DirectiveId, Instant, MemberId, OpId, SubjectRef
 from medsync_protocol.kinds import Role
 from medsync_protocol.receipt import (
     Receipt,
     ReceiptEntry,
     Recomputed,
     ViewRecord,
-    decode_view,
     encode_view,
     issue,
-    recompute,
-    request_of,
     verify_receipt,
 )
 from medsync_protocol.replica import Replica
+from medsync_protocol.reviewing import Review
 from medsync_protocol.rule import Actor, ActorKind, Effect, Rule
 from medsync_protocol.subject import (
     Link,
@@ -113,6 +112,7 @@ class Desk:
         self.application = replica.application
         self._replica, self._book, self._readable, self._entropy = replica, book, readable, entropy
         self._me = replica.member
+        self.review = Review(replica, replica.application, readable)
 
     # -- subjects ---------------------------------------------------------------------------------------------
 
@@ -371,18 +371,13 @@ class Desk:
         )
         behind = any(count > held.get(chain, 0) for chain, count in self._replica.vector.items())
         if behind and decide(view, request, now).answer is Answer.PERMIT:
-            below = self.application.view_at(request.subject, record, self._devices())
+            below = self.application.view_at(request.subject, record, self.review.devices())
             return below, replace(record, home_sets=below.home_sets)
         return view, record
 
     def _heads(self, counts: Mapping[ChainId, int]) -> dict[ChainId, bytes]:
         chains = self._replica.chains
         return {chain: chains.slot(chain, count - 1).op_id for chain, count in counts.items()}
-
-    def _devices(self) -> dict[DeviceId, MemberId]:
-        """Every device that some member had, removed ones' too: their heartbeats stand in old receipts."""
-        state = self._replica.membership
-        return {**{card.device: member for member, card in state.cards.items()}, **state.devices}
 
     def requested(
         self, now: Instant, request: Request, entry: ReceiptEntry
@@ -414,28 +409,18 @@ class Desk:
 
     def recompute(self, entry: ReceiptEntry) -> Recomputed:
         """Decide again on the inputs that a receipt names, as far as they are held here."""
-        try:
-            request = request_of(entry)
-            record = decode_view(entry.view) if entry.view else None
-            if record is not None and record.id != entry.receipt.view_id:
-                return Recomputed.OTHER_INPUTS
-            if request is None or record is None:
-                return recompute(entry.receipt, request, None)
-            if self.application.hidden(request.subject):
-                return recompute(entry.receipt, request, None)
-            if not self._holds(record):
-                return _signed_or(entry.receipt, Recomputed.INPUTS_MISSING)
-            view = self.application.view_at(request.subject, record, self._devices())
-        except Invalid:
-            return _signed_or(entry.receipt, Recomputed.OTHER_INPUTS)
-        return recompute(entry.receipt, request, view)
+        return self.review.recompute(entry)
 
-    def _holds(self, record: ViewRecord) -> bool:
-        chains = self._replica.chains
-        return all(
-            self._readable.get(chain, 0) >= count and chains.slot(chain, count - 1).op_id == head
-            for chain, count, head in record.vector
-        )
+    def explain(self, now: Instant, request: Request, at: Instant | None = None) -> Explanation:
+        """Why a request would be answered as it would: now, or by what was written until `at`, as it is judged today.
+
+        Of the past nobody knows how fresh this node's view was: there the answer is what the directives say.
+        """
+        self.application.subject(request.subject)
+        if at is not None:
+            return explain(self.review.view_until(request.subject, at), request, at)
+        view, _ = self._view(now, request)
+        return explain(view, request, now, decide(view, request, now))
 
     # -- the log ----------------------------------------------------------------------------------------------
 
@@ -470,11 +455,3 @@ def _bad_receipt(message: str) -> Refused:
     return Refused(
         f"the receipt does not hold: {message}", code="bad_receipt", advice="release nothing; ask again"
     )
-
-
-def _signed_or(receipt: Receipt, otherwise: Recomputed) -> Recomputed:
-    try:
-        verify_receipt(receipt)
-    except BadSignature:
-        return Recomputed.BAD_SIGNATURE
-    return otherwise

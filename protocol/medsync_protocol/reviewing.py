@@ -1,0 +1,102 @@
+"""Looking back at decisions: receipts re-computed and explained from what a replica holds, views as of a past time.
+
+The answer is `decision.py`'s, the explanation `explaining.py`'s; nothing is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from medsync_protocol.consent import MedSyncApplication
+from medsync_protocol.decision import DecisionView
+from medsync_protocol.errors import BadSignature, Invalid, Refused
+from medsync_protocol.explaining import Explanation, explain
+from medsync_protocol.ids import ChainId, DeviceId, Instant, MemberId, SubjectRef
+from medsync_protocol.receipt import (
+    Receipt,
+    ReceiptEntry,
+    Recomputed,
+    ViewRecord,
+    decode_view,
+    recompute,
+    request_of,
+    verify_receipt,
+)
+
+if TYPE_CHECKING:
+    from medsync_protocol.replica import Replica
+
+
+class Review:
+    """See the module. `readable`: chain → next seq of what the replica holds, could open and has judged."""
+
+    def __init__(
+        self, replica: Replica, application: MedSyncApplication, readable: Mapping[ChainId, int]
+    ) -> None:
+        self._replica, self._application, self._readable = replica, application, readable
+
+    def devices(self) -> dict[DeviceId, MemberId]:
+        """Every device that some member had, removed ones' too: their heartbeats stand in old receipts."""
+        state = self._replica.membership
+        return {**{card.device: member for member, card in state.cards.items()}, **state.devices}
+
+    def recompute(self, entry: ReceiptEntry) -> Recomputed:
+        """Decide again on the inputs that a receipt names, as far as they are held here."""
+        try:
+            request = request_of(entry)
+            record = decode_view(entry.view) if entry.view else None
+            if record is not None and record.id != entry.receipt.view_id:
+                return _signed_or(entry.receipt, Recomputed.OTHER_INPUTS)
+            if request is None or record is None:
+                return recompute(entry.receipt, request, None)
+            if self._application.hidden(request.subject):
+                return recompute(entry.receipt, request, None)
+            if not self._holds(record):
+                return _signed_or(entry.receipt, Recomputed.INPUTS_MISSING)
+            view = self._application.view_at(request.subject, record, self.devices())
+        except Invalid:
+            return _signed_or(entry.receipt, Recomputed.OTHER_INPUTS)
+        return recompute(entry.receipt, request, view)
+
+    def explain_receipt(self, entry: ReceiptEntry) -> Explanation:
+        """Why a receipt says what it says, by the view that it was decided on. Raises Refused where that isn't held."""
+        outcome = self.recompute(entry)
+        request = request_of(entry) if outcome is Recomputed.MATCHES else None
+        if request is None:
+            raise Refused(
+                f"the receipt can't be explained: {outcome.value}", code="not_recomputed",
+                advice="see `medsync receipt verify`",
+            )  # fmt: skip
+        view = self._application.view_at(request.subject, decode_view(entry.view), self.devices())
+        return explain(view, request, entry.receipt.time, entry.receipt.decision)
+
+    def view_until(self, subject: SubjectRef, at: Instant) -> DecisionView:
+        """What was written until `at` (ms UTC, by its authors' clocks), as it is judged today; without heartbeats."""
+        chains = self._replica.chains
+        held = {
+            chain: sum(1 for seq in range(count) if chains.slot(chain, seq).hlc >> 16 <= at)
+            for chain, count in self._readable.items()
+        }
+        record = ViewRecord(
+            vector=tuple(
+                (chain, count, chains.slot(chain, count - 1).op_id) for chain, count in sorted(held.items()) if count
+            ),
+            k=0, heartbeats=(), home_sets=(), clock_offset=None,
+        )  # fmt: skip
+        return self._application.view_at(subject, record, self.devices())
+
+    def _holds(self, record: ViewRecord) -> bool:
+        chains = self._replica.chains
+        return all(
+            self._readable.get(chain, 0) >= count and chains.slot(chain, count - 1).op_id == head
+            for chain, count, head in record.vector
+        )
+
+
+def _signed_or(receipt: Receipt, otherwise: Recomputed) -> Recomputed:
+    try:
+        verify_receipt(receipt)
+    except BadSignature:
+        return Recomputed.BAD_SIGNATURE
+    return otherwise
