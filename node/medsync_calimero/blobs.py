@@ -61,6 +61,7 @@ class Blobs:
     async def _share(self, group: Group, digest: bytes, data: bytes) -> None:
         if group.replica.role is None or group.replica.role < Role.MEMBER:
             raise Answered(403, "this node's member is ReadOnly here: it may fetch blobs, but not add any")
+        await self._groups.writable(group.replica)
         places = []
         for start in range(0, max(len(data), 1), PIECE):
             drafts = [Draft(kind=BLOB_KIND, payload=data[start : start + PIECE])]

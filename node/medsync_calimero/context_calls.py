@@ -73,7 +73,7 @@ class ContextCalls:
         """32 bytes, a function of the instance's state alone; for `medsync` of what its members hold."""
         if one.application != MEDSYNC:
             return one.group.application.state_hash(one.id)
-        held = sorted(one.replica.readable().items())
+        held = sorted(one.replica.vector.items())
         return blake2b(b"medsync/held/1", *(chain + count.to_bytes(8, "big") for chain, count in held))
 
     async def contexts(self, asked: Asked) -> Any:

@@ -16,6 +16,7 @@ from medsync_calimero.answers import Answered
 from medsync_calimero.encodings import b58, from_b58, from_hex
 from medsync_protocol.applications.interface import text_of
 from medsync_protocol.errors import MedSyncError
+from medsync_protocol.group import Follower as GroupFollower
 
 if TYPE_CHECKING:
     from medsync_calimero.groups import Group, Groups
@@ -51,7 +52,7 @@ class Events:
     def __init__(self, groups: Groups, invitations: Invitations) -> None:
         self._groups, self._invitations = groups, invitations
         self._followers: set[Follower] = set()
-        self._followed: set[bytes] = set()
+        self._followed: dict[bytes, GroupFollower] = {}
         self._members: dict[bytes, dict[bytes, int]] = {}
         self._changed = trio.Event()
 
@@ -75,35 +76,39 @@ class Events:
             self._look()
             nursery.start_soon(self._hear)
             task_status.started()
-            while True:
-                await self._changed.wait()
-                self._changed = trio.Event()
-                for group in self._look():
-                    group.application.changed = self._wake
-                try:
-                    await self._groups.node.driver.committed()
-                    await self._invitations.admit_invited()
-                except MedSyncError:  # a full disk: told by `status`, tried again at the next change
-                    continue
-                self._tell()
+            try:
+                await self._keep()
+            finally:
+                for follower in self._followed.values():
+                    follower.group.unfollow(follower)
+
+    async def _keep(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed = trio.Event()
+            self._look()
+            try:
+                await self._groups.node.driver.committed()
+                await self._invitations.admit_invited()
+            except MedSyncError:  # a full disk: told by `status`, tried again at the next change
+                continue
+            self._tell()
 
     async def _hear(self) -> None:
         async with self._groups.node.notifications() as notices:
             async for _ in notices:
                 self._wake()
 
-    def _look(self) -> list[Group]:
-        held = list(self._groups.held())
-        for group in held:
+    def _look(self) -> None:
+        for group in self._groups.held():
             if group.id not in self._followed:
-                self._followed.add(group.id)
-                group.application.follow()
-                group.application.changed = self._wake
-        return held
+                self._followed[group.id] = group.application.follow(self._wake)
+                self._members[group.id] = _roles(group)
 
     def _tell(self) -> None:
         for group in self._groups.held():
-            for emitted in group.application.emitted():
+            follower = self._followed.get(group.id)
+            for emitted in [] if follower is None else follower.emitted():
                 wanted = [one for one in self._followers if emitted.instance in one.ids]
                 if not wanted:
                     continue
@@ -114,9 +119,8 @@ class Events:
             self._tell_members(group)
 
     def _tell_members(self, group: Group) -> None:
-        now = {bytes(member): int(held.role) for member, held in group.replica.membership.members.items()}
-        before = self._members.setdefault(group.id, now)
-        self._members[group.id] = now
+        now = _roles(group)
+        before, self._members[group.id] = self._members.get(group.id, now), now
         wanted = [one for one in self._followers if group.id in one.ids]
         changes = [("MemberAdded", m) for m in now.keys() - before.keys()]
         changes += [("MemberRemoved", m) for m in before.keys() - now.keys()]
@@ -132,3 +136,7 @@ class Events:
             except trio.WouldBlock:
                 self._followers.discard(one)
                 one.send.close()
+
+
+def _roles(group: Group) -> dict[bytes, int]:
+    return {bytes(member): int(held.role) for member, held in group.replica.membership.members.items()}

@@ -35,6 +35,7 @@ TARGET: Final = "calimero.target"  # the application that a group was made for
 OF_GROUP: Final = "calimero.group"  # the group that a `medsync` context follows, hex
 SUBGROUP: Final = "subgroup/"
 DELETED: Final = "deleted"
+KEY_SECONDS: Final = 20.0  # for a new key after somebody left: below the clients' 30 seconds
 ROLES: Final = {"Admin": Role.ADMIN, "Member": Role.MEMBER, "ReadOnly": Role.READER}
 ROLE_NAMES: Final = {role: name for name, role in ROLES.items()}
 
@@ -190,7 +191,17 @@ class Groups:
             submitted, effects = engine.submit(now, context, [draft])
             return (submitted, outcome), effects
 
+        await self.writable(group.replica)
         return await self.node.perform(step)
+
+    async def writable(self, replica: Replica) -> None:
+        """Return once there is a key to write under: after somebody left, an admin's node makes one by itself."""
+
+        def has_key() -> bool:
+            key = replica.membership.usable_key()
+            return key is not None and key in replica.ring
+
+        await self.node.wait_for(has_key, KEY_SECONDS)
 
     async def put(self, group: Group, key: str, value: Any) -> None:
         """Write into the group's table. Raises Answered 403 without the capability."""

@@ -48,7 +48,7 @@ def init(
     swarm_host: Annotated[str, typer.Option(help="Address for other nodes.")] = "127.0.0.1",
     auth_mode: Annotated[str, typer.Option(help="proxy: no tokens, loopback only; embedded: users and tokens.")] = "proxy",
     boot_nodes: Annotated[list[str] | None, typer.Option(help="Kept; invitations carry addresses here.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Accepted; keys are never overwritten.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Accepted: a node that is there is left as it is.")] = False,
 ) -> None:
     """Make a node: keys under a generated passphrase in a file of mode 0600, and config.toml."""
     from medsync_calimero import merod_config
@@ -61,8 +61,10 @@ def init(
     merod_config.meant(content)
     os.chdir(directory)
     files = Home(Path(HOME))
+    if files.key_file.exists():  # merobox calls this before every start
+        typer.echo(f"node {directory.name} is there already, in {directory}: nothing was changed")
+        return
     files.create()
-    key_file.refuse_existing(files.key_file)
     passphrase = secrets.token_urlsafe(24)
     write_private(files.path / PASSPHRASE, passphrase.encode())
     key_file.create(files.key_file, key_file.new_identity(directory.name[:64]), passphrase, cost=key_file.Cost.DEVELOPER)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from medsync_protocol import capabilities
@@ -60,6 +60,21 @@ class Emitted:
     events: tuple[tuple[str, Json], ...]
 
 
+@dataclass(eq=False, slots=True)
+class Follower:
+    """One who follows a group, from `follow` to `unfollow`."""
+
+    group: GroupApplication
+    changed: Callable[[], None]
+    waiting: list[Emitted] = field(default_factory=list)
+
+    def emitted(self) -> list[Emitted]:
+        """What calls told since last asked."""
+        self.group.advance()
+        found, self.waiting = self.waiting, []
+        return found
+
+
 class GroupApplication:
     """See the module. `apps`: what this node can run, by name."""
 
@@ -69,11 +84,9 @@ class GroupApplication:
     def __init__(self, apps: Mapping[str, App]) -> None:
         self.apps = apps
         self.role_of: Callable[[OpenedEntry], Role | None] | None = None
-        self.changed: Callable[[], None] = lambda: None
-        """Called when a record came or went."""
         self._timeline: Timeline[Made] = Timeline(self._apply)
         self._told: set[Place] = set()
-        self._emitted: list[Emitted] | None = None
+        self._followers: list[Follower] = []
 
     # -- Application ------------------------------------------------------------------------------------------
 
@@ -90,7 +103,8 @@ class GroupApplication:
             except Malformed:
                 return
             self._timeline.add(place, Made(record, entry.author, entry))
-        self.changed()
+        for follower in self._followers:
+            follower.changed()
 
     def subject_keys(self) -> Mapping[SubjectRef, bytes]:
         """A group is about nobody."""
@@ -163,16 +177,20 @@ class GroupApplication:
         """Characters that an instance's state takes."""
         return sum(len(key) + len(text) for key, text in self._timeline.table(instance).items())
 
-    def follow(self) -> None:
-        """From now on `emitted` says what calls tell; what is held is not told again."""
+    def follow(self, changed: Callable[[], None]) -> Follower:
+        """From now on hear what calls tell; what is held is not told again. `changed` is called when a record came or went."""
         self._timeline.advance()
-        self._emitted = []
+        follower = Follower(self, changed)
+        self._followers.append(follower)
+        return follower
 
-    def emitted(self) -> list[Emitted]:
-        """What calls told since last asked."""
+    def unfollow(self, follower: Follower) -> None:
+        """Hear no more."""
+        self._followers.remove(follower)
+
+    def advance(self) -> None:
+        """Fold what was not folded yet."""
         self._timeline.advance()
-        found, self._emitted = self._emitted or [], []
-        return found
 
     # -- folding ----------------------------------------------------------------------------------------------
 
@@ -182,8 +200,9 @@ class GroupApplication:
         outcome, changes = self._outcome(made.record, made.author, role, place[0], instance_id(place[1], place[2]))
         if place not in self._told:
             self._told.add(place)
-            if self._emitted is not None and made.record.what is What.CALL and not outcome.failed:
-                self._emitted.append(Emitted(made.record.instance, outcome.events))
+            if made.record.what is What.CALL and not outcome.failed:
+                for follower in self._followers:
+                    follower.waiting.append(Emitted(made.record.instance, outcome.events))
         return changes
 
     def _outcome(
