@@ -49,14 +49,14 @@ def call(method: str, **arguments: Any) -> Record:
 def test_the_last_writer_wins_and_events_say_what_happened() -> None:
     ours = group()
     ours.fold(entry(1, MADE), Verdict.EFFECTIVE)
-    ours.follow()
+    follower = ours.follow(lambda: None)
     for number, record in enumerate((call("set", key="a", value="1"), call("set", key="a", value="2"), call("remove", key="a")), 2):
         ours.fold(entry(number, record, MEMBER), Verdict.EFFECTIVE)
-    assert [kind for told in ours.emitted() for kind, _ in told.events] == ["Inserted", "Updated", "Removed"]
+    assert [kind for told in follower.emitted() for kind, _ in told.events] == ["Inserted", "Updated", "Removed"]
     assert ours.ask(KV, "get", {"key": "a"}).output is None
     assert ours.ask(KV, "get_result", {"key": "a"}).error == {"kind": "NotFound", "data": "a"}
     ours.fold(entry(9, call("remove", key="a"), MEMBER, clock=3), Verdict.VOID_KEY)
-    assert ours.emitted() == []
+    assert follower.emitted() == []
 
 
 def test_of_a_removal_and_a_setting_at_one_instant_the_setting_stays() -> None:
