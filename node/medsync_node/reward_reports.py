@@ -5,7 +5,7 @@ What is a relation, and what becomes of reports, is medsync_protocol's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -19,8 +19,9 @@ from medsync_protocol.errors import MedSyncError
 from medsync_protocol.ids import ContextId, MemberId
 from medsync_protocol.kinds import EntryKind, Role
 from medsync_protocol.replica import Replica
-from medsync_protocol.reward_book import RewardBook
+from medsync_protocol.reward_book import Closed, RewardBook, joined
 from medsync_protocol.reward_labels import DAY_MS, FalseReport, Report, Rows, proof_draft, read_reward_label, report_drafts
+from medsync_protocol.reward_points import Reported
 from medsync_protocol.reward_relations import Relation, RelationFinder, report_of, stands
 
 if TYPE_CHECKING:
@@ -81,6 +82,22 @@ def reports_in_labels(replica: Replica, author: MemberId, period: int) -> Iterat
                 slot = replica.chains.slot(chain, seq)
                 if replica.judge.author(chain, slot.heads, slot.seen) == author:
                     yield read
+
+
+def reports_of(replica: Replica, acceptance: Acceptance, closed: Closed) -> Mapping[MemberId, Reported]:
+    """What a closed period was paid by: as the book has it, or from labels once that keeps it no longer."""
+    complete = book_of(acceptance, closed.period)
+    if closed.reports or complete is None:
+        return closed.reports
+    low, high = (acceptance.history[k].cut.vector for k in (complete.ended, closed.k))
+    found: dict[MemberId, Reported] = {}
+    for chain, seq, slot in replica.chains.between(low, high):
+        for _, label in replica.labels.get((chain, seq), ()) if slot.verdict.effective else ():
+            read = read_reward_label(label)
+            if isinstance(read, Report) and read.period == closed.period:
+                author = replica.judge.author(chain, slot.heads, slot.seen)
+                found[author] = joined(found.get(author, Reported()), read)
+    return found
 
 
 def _without(report: Report, written: Sequence[Report]) -> Report:

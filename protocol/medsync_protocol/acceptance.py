@@ -279,7 +279,16 @@ class Acceptance:
             application.set_final(self.history[k].cut.vector)
         record = ValueRecord("settled", self._replica.context, b"", k.to_bytes(8, "big"))
         notice = Notify("settled", self._replica.context, (("k", k),))
-        return [Persist((record,), False), notice, *erasing.due(self._replica)]
+        return [Persist((record, *self._slim_rewards()), False), notice, *erasing.due(self._replica)]
+
+    def _slim_rewards(self) -> Iterable[Record]:
+        """Tokens of reports are kept where they may still be needed: in the newest settled rewards, and after."""
+        newest = max((since for since, _ in self.reward_books if since <= self.settled), default=0)
+        for at, (since, book) in enumerate(self.reward_books):
+            slim = book.slim() if since < newest else book
+            if slim != book:
+                self.reward_books[at] = (since, slim)
+                yield ValueRecord("rewards", self._replica.context, since.to_bytes(8, "big"), slim.encode())
 
     def retract(self, k: int) -> list[Effect]:
         """The block that held the accepted checkpoint k vanished: thaw it and all after it, down to what is settled."""

@@ -25,6 +25,7 @@ from medsync_protocol.statement import quorum
 from medsync_protocol.transition import Anchor
 
 WAIT_S: Final = 86_400  # for reports after a period's last checkpoint: a member's node may be down for a night
+MAX_REPORTED: Final = 262_144  # tokens of one member in a period, 4 MiB that everybody keeps; reports beyond count for nothing
 Reports = Mapping[MemberId, Reported]
 Said = tuple[MemberId, Label]
 """An author and the label that it wrote."""
@@ -94,7 +95,9 @@ class RewardBook:
             if isinstance(one, RewardTerms) and self.terms is None:
                 named[author] = one
             elif isinstance(one, Report) and self.ended and one.period == self.period:
-                reports[author] = _joined(reports.get(author, Reported()), one)
+                together = joined(reports.get(author, Reported()), one)
+                if together.size <= MAX_REPORTED:
+                    reports[author] = together
         return replace(self, named=named, reports=reports)
 
     def _in_force(self, around: Surroundings) -> RewardBook:
@@ -136,6 +139,11 @@ class RewardBook:
         if self.ended or around.now * 1000 < (self.period + 1) * self.terms.length:
             return self
         return replace(self, ended=around.k, ended_at=around.now)
+
+    def slim(self) -> RewardBook:
+        """Without tokens: what is left to know of a settled checkpoint that others have followed."""
+        closed = None if self.closed is None else replace(self.closed, reports={})
+        return replace(self, reports={}, closed=closed)
 
     def pool(self, around: Surroundings) -> Felt:
         """The pool's name. Only where terms are in force."""
@@ -203,7 +211,8 @@ def _root(pool: Felt, earned: Mapping[int, int]) -> Felt:
     return reward_root(pool, PayTree(earned).root) if earned else Felt(0)
 
 
-def _joined(held: Reported, more: Report) -> Reported:
+def joined(held: Reported, more: Report) -> Reported:
+    """What a member reported, with one more of its reports."""
     return Reported(_union(held.given, more.given), _union(held.asked, more.asked))
 
 

@@ -21,6 +21,11 @@ class Reported:
     given: Tokens = field(default_factory=dict)
     asked: Tokens = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """How many tokens."""
+        return sum(map(len, self.given.values())) + sum(map(len, self.asked.values()))
+
 
 def matched(reports: Mapping[MemberId, Reported]) -> dict[tuple[MemberId, MemberId], frozenset[bytes]]:
     """(custodian, requester) → tokens that both of them reported. Nobody deals with itself."""

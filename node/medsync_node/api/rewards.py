@@ -9,14 +9,14 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from medsync_client.rewards import (
-    ClaimRequest, Earned, MemberPoints, OpenPeriod, PathStep, RewardExplanation, RewardPeriod, RewardProof,
-    RewardRelation, Rewards, RewardTermsSet, RewardTermsView, SignedClaim,
+    ClaimRequest, Earned, MemberPoints, OpenPeriod, PathStep, PoolVote, RewardExplanation, RewardPeriod, RewardProof,
+    RewardRelation, Rewards, RewardTermsSet, RewardTermsView, SignedClaim, SweepRequest, VetoRequest,
 )  # fmt: skip
 from medsync_client.wire import Felt
 from medsync_node.api.finding import find_replica, member_names
 from medsync_node.api.levels import write
 from medsync_node.api.problems import not_found
-from medsync_node.reward_reports import relations_of
+from medsync_node.reward_reports import relations_of, reports_of
 from medsync_protocol.claims import Claim
 from medsync_protocol.errors import NotPermitted, Refused
 from medsync_protocol.ids import MemberId, short
@@ -24,6 +24,10 @@ from medsync_protocol.kinds import Role
 from medsync_protocol.reward_book import Closed, RewardBook
 from medsync_protocol.reward_labels import RewardTerms, terms_draft
 from medsync_protocol.reward_points import matched
+from medsync_protocol.reward_pool import Pending, Pool
+from medsync_protocol.reward_pool import Terms as PoolTerms
+from medsync_protocol.rewards import Subtree
+from medsync_protocol.stark import sign
 
 if TYPE_CHECKING:
     from medsync_node.node import Node
@@ -127,7 +131,8 @@ async def explanation(node: Node, replica: Replica, period: int) -> RewardExplan
         (b.closed for _, b in acceptance.reward_books if b.closed is not None and b.closed.period == period), None
     )
     book = acceptance.rewards
-    reports = closed.reports if closed is not None else book.reports if book.period == period else {}
+    open_ones = book.reports if book.period == period else {}
+    reports = open_ones if closed is None else reports_of(replica, acceptance, closed)
     agreed, names = matched(reports), member_names(replica)
     rows = []
     for one in await relations_of(node, replica.context, period):
@@ -221,4 +226,39 @@ def routes(node: Node) -> APIRouter:
         r, s = claim.sign(node.identity.stark_secret(replica.context))
         return SignedClaim(proof=proof, recipient=body.recipient, deadline=body.deadline, r=hex(r), s=hex(s))
 
+    @router.post("/contexts/{context}/rewards/veto")
+    async def sign_veto(context: str, body: VetoRequest) -> PoolVote:
+        """Sign, as this node's member, against the root that waits in the pool; ⌊n/3⌋+1 of its signers stop it."""
+        replica = find_replica(node, context)
+        root = Subtree(int(body.tree_hash, 16), int(body.sum))
+        pool = replace(pool_of(accepted(replica)), pending=Pending(k=body.k, members=0, root=root, ready_at=0))
+        return vote(node, replica, pool, pool.veto_digest())
+
+    @router.post("/contexts/{context}/rewards/sweep")
+    async def sign_sweep(context: str, body: SweepRequest) -> PoolVote:
+        """Sign, as this node's member, that what nobody was promised is taken out of the pool; a quorum does it."""
+        replica = find_replica(node, context)
+        pool = replace(pool_of(accepted(replica)), swept_total=int(body.swept))
+        return vote(node, replica, pool, pool.sweep_digest(int(body.to, 16), int(body.amount)))
+
     return router
+
+
+def pool_of(acceptance: Acceptance) -> Pool:
+    """The pool that the terms in force name. Raises NotFound while there are none."""
+    terms, anchor = acceptance.rewards.terms, acceptance.contract
+    if terms is None:
+        raise not_found("no_rewards", "no reward terms are in force here", "see `medsync reward terms`")
+    of_pool = PoolTerms(
+        context=acceptance.head.statement.context, token=terms.token, window=terms.window, salt=terms.salt
+    )
+    return Pool(chain_id=anchor.chain_id, contract=terms.contract, anchor=anchor.contract, terms=of_pool)
+
+
+def vote(node: Node, replica: Replica, pool: Pool, digest: int) -> PoolVote:
+    """Signed with the key that this node's member votes by in this context."""
+    r, s = sign(digest, node.identity.stark_secret(replica.context))
+    voter = node.engine.checkpoints(replica.context).voter_key
+    return PoolVote(
+        contract=hex(pool.contract), pool=hex(pool.id), voter=hex(voter), digest=hex(digest), r=hex(r), s=hex(s)
+    )
