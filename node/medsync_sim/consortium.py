@@ -18,6 +18,7 @@ from medsync_sim.chain import ANCHOR, Chain
 from medsync_sim.disk import Disk
 from medsync_sim.network import Conditions
 from medsync_sim.node import SimNode
+from medsync_sim.offers import policies_for
 from medsync_sim.world import Watch, World
 
 NAMES: Final = ("north", "south", "west", "east", "lab", "clinic", "hill", "lake", "river", "forest")
@@ -67,7 +68,8 @@ class Founded:
 @lru_cache(maxsize=8)
 def found(setting: Setting) -> Founded:
     """Found it on a calm network. The same for the same setting, always."""
-    world = World(f"founding/{setting}")
+    policy, policies = policies_for(setting.policy)
+    world = World(f"founding/{setting}", policies=policies)
     nodes = [world.add(name) for name in (*setting.names, *setting.outside)]
     founder, rest = nodes[0], nodes[1:]
     founder.do(lambda engine, now: engine.found_network(now, "consortium"))
@@ -83,7 +85,7 @@ def found(setting: Setting) -> Founded:
     ages = {f"fresh.{code}": FRESH_MS for code in ("TREAT", "HPAYMT", "HOPERAT", "HRESCH", "other")}
     settings = {**ages, "skew": SKEW_MS, "checkpoint.every": setting.checkpoint_ms}
     context = founder.do(
-        lambda engine, now: engine.create_context(now, "trial", "medsync", setting.policy, roles, (), settings)
+        lambda engine, now: engine.create_context(now, "trial", "medsync", policy, roles, (), settings)
     )
     assert world.until(
         lambda: len(founder.replica(context).membership.voters) == setting.nodes, FOUNDING_MS
@@ -124,7 +126,10 @@ def consortium(
 ) -> World:
     """A running consortium of this setting, its later fate decided by the seed."""
     origin = found(setting)
-    world = World(seed, conditions=conditions, watch=watch, keep_trace=keep_trace, start=origin.now)
+    policies = policies_for(setting.policy)[1]
+    world = World(
+        seed, conditions=conditions, watch=watch, keep_trace=keep_trace, start=origin.now, policies=policies
+    )
     world.context = origin.context
     for name, image, incarnation in origin.nodes:
         world.add(name, disk=Disk(image), incarnation=incarnation)

@@ -53,6 +53,8 @@ def apart(world: World) -> str:
     absent = [n.name for n in world.honest() if n.member in state.members and n not in members]
     if absent:
         return f"{', '.join(absent)} not in yet"
+    if world.chain is not None and any(n.engine.checkpoints(context).anchoring is None for n in members):
+        return "where it is anchored"
     for what, of in (
         ("operations", _operations),
         ("membership", lambda r: r.membership.root()),

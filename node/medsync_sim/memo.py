@@ -69,6 +69,7 @@ class Builder:
         key = (
             plan.anchor, plan.head, plan.peaks, plan.consents.root, tuple(sorted(plan.changes.items())), plan.cut,
             plan.verdicts, plan.next_signers, plan.membership_root, plan.key_id, plan.policy_hash, plan.not_before,
+            plan.rewards.digest,
         )  # fmt: skip
         found = self._built.get(key)
         if found is None:

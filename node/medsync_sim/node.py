@@ -109,7 +109,7 @@ class SimNode:
     def _engine(self) -> Engine:
         engine = Engine(
             self.identity, incarnation=self.incarnation, entropy=lambda label, n: self.rng.randbytes(n),
-            applications=APPLICATIONS,
+            applications=APPLICATIONS, policies=self.world.policies,
         )  # fmt: skip
         engine.addresses = (self.address,)
         return engine

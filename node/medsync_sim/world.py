@@ -13,6 +13,7 @@ from medsync_protocol.certificate import Certificate
 from medsync_protocol.ids import ContextId, DeviceId, MemberId, NetworkId, device_of
 from medsync_protocol.journal import OpRecord
 from medsync_protocol.operation import op_id_of
+from medsync_protocol.policy import Policies
 from medsync_protocol.ports import Standing
 from medsync_sim.chain import Chain
 from medsync_sim.disk import Disk
@@ -49,9 +50,10 @@ class World:
 
     def __init__(
         self, seed: int | str, *, conditions: Conditions = CALM, watch: Watch | None = None,
-        keep_trace: bool = False, start: int = START,
+        keep_trace: bool = False, start: int = START, policies: Policies | None = None,
     ) -> None:  # fmt: skip
         self.seed = seed
+        self.policies = policies or Policies()
         self.timeline = Timeline(start)
         self.begun = start
         self.rng: Random = stream(seed, "world")

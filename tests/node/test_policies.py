@@ -54,6 +54,17 @@ def medsync(folder: Path, *arguments: str) -> tuple[int, dict[str, object]]:
     return done.returncode, json.loads(done.stdout)
 
 
+def test_the_documented_example_is_broken_by_the_attack_that_the_page_prints(package: Path) -> None:
+    command = re.findall(r"^medsync (simulate run .*)$", PAGE, re.M)[0].split()
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    code = "import sys; from medsync_node.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], capture_output=True, text=True, env=environment, check=False, timeout=120
+    )
+    printed = next(line for line in done.stdout.splitlines() if line.startswith("attacker: "))
+    assert done.returncode == 0 and printed in PAGE.replace("\n", " ")
+
+
 def test_the_documented_example_is_listed_shown_and_passes_the_check(package: Path) -> None:
     code, listed = medsync(package, "list")
     names = [one["name"] for one in listed["policies"]]  # type: ignore[attr-defined]
