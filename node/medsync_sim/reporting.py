@@ -33,6 +33,14 @@ def report(folder: Path) -> list[Path]:
     written.append(_csv(folder / "success.csv", list(success[0]), success))
     shares = [(row["case"], row["attacker_won"] / row["runs"]) for row in success]
     written.append(_bars(folder / "attackers.svg", "share of runs in which the attacker won", shares, "{:.0%}"))
+    duels = list(_duels(rows))
+    if duels:
+        written.append(_csv(folder / "finality.csv", list(duels[0]), duels))
+        bars = [
+            (f"{row['case']}, {when} finality", row[f"won_{when}"] / row[f"struck_{when}"])
+            for row in duels for when in ("before", "after") if row[f"struck_{when}"]
+        ]  # fmt: skip
+        written.append(_bars(folder / "finality.svg", "share of struck runs in which back-dating won", bars, "{:.0%}"))
     written += [
         _curve(folder / f"{name}.svg", title, rows, key)
         for name, title, key in (
@@ -71,13 +79,29 @@ def _parquet(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> list
     return [path]
 
 
-def _success(rows: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    """Per scenario and parameters: runs, those with violations, those that the attacker won."""
+def _duels(rows: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Where removals were back-dated: runs struck before and after the target's own removal was final, and how many won."""
+    struck = [row for row in rows if row.get("before_finality") or row.get("after_finality")]
+    for case, of in sorted(_cases(struck).items()):
+        before = [row for row in of if row.get("before_finality")]
+        after = [row for row in of if row.get("after_finality")]
+        yield {
+            "case": case, "struck_before": len(before), "won_before": sum(row["attacker_won"] for row in before),
+            "struck_after": len(after), "won_after": sum("S3" in row["rules"].split() for row in after),
+        }  # fmt: skip
+
+
+def _cases(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     cases: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         settings = " ".join(f"{k[4:]}={v}" for k, v in sorted(row.items()) if k.startswith("set_"))
         cases[f"{row['scenario']} {settings}".strip()].append(row)
-    for case, of in sorted(cases.items()):
+    return cases
+
+
+def _success(rows: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Per scenario and parameters: runs, those with violations, those that the attacker won."""
+    for case, of in sorted(_cases(rows).items()):
         yield {
             "case": case, "runs": len(of), "violating": sum(row["violations"] > 0 for row in of),
             "attacker_won": sum(row["attacker_won"] for row in of), "events": sum(row["events"] for row in of),

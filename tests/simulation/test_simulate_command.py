@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,9 @@ def test_a_report_holds_tables_and_pictures(tmp_path: Path) -> None:
     sweep("backdated-duel", seeds=range(3), grid={"nodes": [4, 5]}, out=tmp_path)
     assert command(["simulate", "report", str(tmp_path)]) == 0
     assert "backdated-duel nodes=4,3," in (tmp_path / "success.csv").read_text()
+    duels = list(csv.DictReader((tmp_path / "finality.csv").open()))
+    assert [int(row["struck_before"]) + int(row["struck_after"]) > 0 for row in duels] == [True] * len(duels)
+    assert all(row["won_after"] == "0" for row in duels)
     assert (tmp_path / "attackers.svg").read_text().startswith("<svg")
     assert len((tmp_path / "rows.csv").read_text().splitlines()) == 7
 
