@@ -18,7 +18,7 @@ from medsync_protocol.reward_calldata import PendingView, PoolView
 from medsync_protocol.reward_pool import Pool
 from medsync_protocol.reward_pool_abi import ENTRY_POINTS
 from medsync_protocol.rewards import PayProof, Subtree
-from medsync_protocol.statement import Statement
+from medsync_protocol.statement import Statement, Vote
 
 _APPROVE: Final = get_selector_from_name("approve")
 
@@ -176,6 +176,72 @@ class ActivateRoot:
         """k once nothing waits at it and its root is the active one."""
         waits = (await self.at.pending(chain)).k == self.k
         return self.want if not waits and (await self.at.view(chain)).active == self.root else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VetoRoot:
+    """The root that was pending at k, dropped by votes of the list that signed its statement."""
+
+    at: PoolAddress
+    k: int
+    members: tuple[int, ...]
+    votes: tuple[Vote, ...]
+
+    @property
+    def name(self) -> str:
+        """One for each pool and k."""
+        return f"veto {self.at.contract:#x} {self.at.pool:#x} {self.k}"
+
+    @property
+    def want(self) -> int:
+        """The k."""
+        return self.k
+
+    @property
+    def draft(self) -> Invocation:
+        """One call."""
+        felts = reward_calldata.veto(self.at.pool, self.members, self.votes)
+        return Invocation(calls=(self.at.call("veto", felts),))
+
+    async def look(self, chain: Chain) -> int:
+        """k once nothing waits at it any more."""
+        return 0 if (await self.at.pending(chain)).k == self.k else self.want
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPool:
+    """`amount` taken out to `to`, after `swept` before it, by votes of the list that the context's head names next."""
+
+    at: PoolAddress
+    to: int
+    amount: int
+    swept: int
+    statement: Statement
+    members: tuple[int, ...]
+    votes: tuple[Vote, ...]
+
+    @property
+    def name(self) -> str:
+        """One for each pool and total."""
+        return f"sweep {self.at.contract:#x} {self.at.pool:#x} {self.want}"
+
+    @property
+    def want(self) -> int:
+        """What is swept altogether then."""
+        return self.swept + self.amount
+
+    @property
+    def draft(self) -> Invocation:
+        """One call."""
+        felts = reward_calldata.sweep(
+            self.at.pool, to=self.to, amount=self.amount, statement=self.statement, members=self.members,
+            votes=self.votes,
+        )  # fmt: skip
+        return Invocation(calls=(self.at.call("sweep", felts),))
+
+    async def look(self, chain: Chain) -> int:
+        """The total once that much was swept, or more."""
+        return self.want if (await self.at.view(chain)).swept_total >= self.want else 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,7 +113,7 @@ async def fund(settings: Settings, at: PoolAddress, target: int, tell: Tell) -> 
     """Deposit what is missing to `target`; the transaction, None when it held that much. Raises Refused, NotDeployed."""
     with open_home(settings.contract_home) as journal:
         async with connect(settings, journal, tell=tell) as bridge:
-            view = (await _known(bridge.chain, at)).view
+            view = (await known(bridge.chain, at)).view
             missing = max(target - view.deposited, 0)
             task = FundPool(at=at, token=view.token, target=target, missing=missing)
             ended = await bridge.sender.bring_about(task)
@@ -127,7 +127,7 @@ async def propose(
     client's errors, and what `bring_about` raises."""
     with open_home(settings.contract_home) as journal:
         async with Client(node) as client, connect(settings, journal, tell=tell) as bridge:
-            await _known(bridge.chain, at)
+            await known(bridge.chain, at)
             anchor = await at.anchor(bridge.chain)
             certificate = await client.certificate(context, k)
             address = ChainAddress(
@@ -144,7 +144,7 @@ async def activate(settings: Settings, at: PoolAddress, tell: Tell) -> int | Non
     """Activate the pending root; the transaction, None when nothing waits. Raises as `fund`."""
     with open_home(settings.contract_home) as journal:
         async with connect(settings, journal, tell=tell) as bridge:
-            pending = (await _known(bridge.chain, at)).pending
+            pending = (await known(bridge.chain, at)).pending
             if not pending.k:
                 return None
             task = ActivateRoot(at=at, k=pending.k, root=pending.root)
@@ -154,14 +154,14 @@ async def activate(settings: Settings, at: PoolAddress, tell: Tell) -> int | Non
 async def status(rpc: str, at: PoolAddress) -> Standing:
     """What the chain has. Raises Refused for an unknown pool, NotDeployed for another class."""
     async with open_client(rpc) as client:
-        return await _known(Chain(client), at)
+        return await known(Chain(client), at)
 
 
 async def balance(rpc: str, at: PoolAddress, payee: int, tree: PayTree | None) -> Balance:
     """A payee's part. Raises as `status`."""
     async with open_client(rpc) as client:
         chain = Chain(client)
-        view = (await _known(chain, at)).view
+        view = (await known(chain, at)).view
         claimed = await at.claimed(chain, payee)
     if tree is None or tree.root != view.active:
         return Balance(claimed=claimed, owed=None)
@@ -236,7 +236,7 @@ async def claim(settings: Settings, at: PoolAddress, signer: Signer, tell: Tell)
     """
     with open_home(settings.contract_home) as journal:
         async with connect(settings, journal, tell=tell) as bridge:
-            view = (await _known(bridge.chain, at)).view
+            view = (await known(bridge.chain, at)).view
             _, now, _ = await bridge.chain.latest()
             wanted = Claimed(at=at, chain_id=bridge.account.chain_id, deadline=now + GRACE, k=view.last_k)
             signed = await signer(wanted)
@@ -253,7 +253,8 @@ async def claim(settings: Settings, at: PoolAddress, signer: Signer, tell: Tell)
     return Paid(cumulative=signed.proof.cumulative, transaction=ended.transaction)
 
 
-async def _known(chain: Chain, at: PoolAddress) -> Standing:
+async def known(chain: Chain, at: PoolAddress) -> Standing:
+    """The pool as the chain has it. Raises Refused for an unknown pool, NotDeployed for another class."""
     _require(await chain.class_hash_at(at.contract), released_pool(), "the reward pool")
     try:
         found = Standing(view=await at.view(chain), pending=await at.pending(chain))

@@ -150,6 +150,8 @@ class BlockingClient:
     reward_proof = _Blocking(_rewards.reward_proof)
     explain_rewards = _Blocking(_rewards.explain_rewards)
     sign_reward_claim = _Blocking(_rewards.sign_reward_claim)
+    sign_veto = _Blocking(_rewards.sign_veto)
+    sign_sweep = _Blocking(_rewards.sign_sweep)
     prove_consent = _Blocking(_proofs.prove_consent)
     prove_entry = _Blocking(_proofs.prove_entry)
     prove_checkpoint = _Blocking(_proofs.prove_checkpoint)

@@ -161,6 +161,8 @@ class Client:
     reward_proof = _Awaited(_rewards.reward_proof)
     explain_rewards = _Awaited(_rewards.explain_rewards)
     sign_reward_claim = _Awaited(_rewards.sign_reward_claim)
+    sign_veto = _Awaited(_rewards.sign_veto)
+    sign_sweep = _Awaited(_rewards.sign_sweep)
     prove_consent = _Awaited(_proofs.prove_consent)
     prove_entry = _Awaited(_proofs.prove_entry)
     prove_checkpoint = _Awaited(_proofs.prove_checkpoint)

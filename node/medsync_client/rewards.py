@@ -170,6 +170,33 @@ class SignedClaim(View):
     s: Felt
 
 
+class VetoRequest(Body):
+    """The root that waits in a pool, as the chain has it: what a veto of this node's member names."""
+
+    k: int = Field(ge=1)
+    tree_hash: Felt
+    sum: str = Field(pattern=r"^[0-9]{1,39}$")
+
+
+class SweepRequest(Body):
+    """What is to be taken out of a pool: `amount` to `to`; `swept` is what was taken out before."""
+
+    to: Felt
+    amount: str = Field(pattern=r"^[0-9]{1,39}$")
+    swept: str = Field(pattern=r"^[0-9]{1,39}$")
+
+
+class PoolVote(View):
+    """A member's signature over a veto or a sweep of its context's pool; `digest` is what was signed."""
+
+    contract: Felt
+    pool: Felt
+    voter: Felt
+    digest: Felt
+    r: Felt
+    s: Felt
+
+
 def rewards(context: str) -> Call[Rewards]:
     """How a context's rewards stand."""
     return Call(path=path("contexts", context, "rewards"), answer=Rewards)
@@ -195,3 +222,13 @@ def explain_rewards(context: str, period: int | None = None) -> Call[RewardExpla
 def sign_reward_claim(context: str, body: ClaimRequest) -> Call[SignedClaim]:
     """Have the node sign a claim of what its member earned."""
     return Call(method="POST", path=path("contexts", context, "rewards", "claim"), body=body, answer=SignedClaim)
+
+
+def sign_veto(context: str, body: VetoRequest) -> Call[PoolVote]:
+    """Have the node vote against the root that waits in its context's pool."""
+    return Call(method="POST", path=path("contexts", context, "rewards", "veto"), body=body, answer=PoolVote)
+
+
+def sign_sweep(context: str, body: SweepRequest) -> Call[PoolVote]:
+    """Have the node vote for taking out of its context's pool what nobody was promised."""
+    return Call(method="POST", path=path("contexts", context, "rewards", "sweep"), body=body, answer=PoolVote)

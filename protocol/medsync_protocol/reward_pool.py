@@ -61,6 +61,16 @@ def veto_size(voters: int) -> int:
     return voters // 3 + 1
 
 
+def veto_digest(chain_id: int, contract: int, pool: int, k: int, root: Subtree) -> Felt:
+    """What a member signs to veto the root that waits at k."""
+    return tagged_hash("MEDSYNC_VETO_1", [chain_id, contract, pool, k, root.hash, root.sum])
+
+
+def sweep_digest(chain_id: int, contract: int, pool: int, to: int, amount: int, swept: int) -> Felt:
+    """What a member signs to sweep `amount` to `to`, after `swept` before."""
+    return tagged_hash("MEDSYNC_SWEEP_1", [chain_id, contract, pool, to, amount, swept])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
     """A proposed root; `members` is the hash of the list that signed its statement, `ready_at` in seconds."""
@@ -144,10 +154,7 @@ class Pool:
     def veto_digest(self) -> Felt:
         """What a member signs to veto the pending root. Raises PoolRefusal: NO_PENDING."""
         waiting = self._waiting()
-        return tagged_hash(
-            "MEDSYNC_VETO_1",
-            [self.chain_id, self.contract, self.id, waiting.k, waiting.root.hash, waiting.root.sum],
-        )
+        return veto_digest(self.chain_id, self.contract, self.id, waiting.k, waiting.root)
 
     def veto(self, members: Sequence[int], votes: Sequence[Vote], *, now: int) -> Pool:
         """Raises PoolRefusal: NO_PENDING, WINDOW_CLOSED, WRONG_MEMBERS, BELOW_QUORUM, and a vote's own."""
@@ -203,9 +210,7 @@ class Pool:
 
     def sweep_digest(self, to: int, amount: int) -> Felt:
         """What a member signs to sweep: good once, as every sweep changes the swept total."""
-        return tagged_hash(
-            "MEDSYNC_SWEEP_1", [self.chain_id, self.contract, self.id, to, amount, self.swept_total]
-        )
+        return sweep_digest(self.chain_id, self.contract, self.id, to, amount, self.swept_total)
 
     def sweep(
         self,

@@ -13,7 +13,11 @@ from typing import Any
 from medsync_client import NotFound, Unreachable
 from medsync_client.checkpoints import Certificate, ChainInfo, ChainRegistration, OpeningRequest
 from medsync_client.contexts import Context, ContextHead, Contexts
+from medsync_client.rewards import PoolVote, SweepRequest, VetoRequest
+from medsync_protocol import stark
 from medsync_protocol.address import ChainAddress
+from medsync_protocol.reward_pool import sweep_digest, veto_digest
+from medsync_protocol.rewards import Subtree
 from tests.bridge.world import World
 
 
@@ -26,6 +30,8 @@ class FakeNode:
     addresses: dict[str, str] = field(default_factory=dict)
     registrations: list[ChainRegistration] = field(default_factory=list)
     down: bool = False
+    pool: tuple[int, int] = (0, 0)  # (contract, name) of the one that its terms name
+    voter: int = 0  # whose node it is when votes are asked for
 
     def anchored(self, name: str, world: World) -> World:
         """Adds a context that is registered already."""
@@ -112,13 +118,33 @@ class FakeNode:
         return 200, found.model_dump(mode="json")
 
     def post(self, path: str, body: bytes) -> tuple[int, Any]:
-        """The founder's node signs an opening."""
-        name = path.strip("/").split("/")[2]
+        """The founder's node signs an opening; or a voter's, `voter`, a vote about the context's pool."""
+        parts = path.strip("/").split("/")
+        name = bytes.fromhex(parts[2]).rstrip(b"\0").decode() if len(parts[2]) == 64 else parts[2]
+        if parts[-1] in ("veto", "sweep"):
+            return 200, self._vote(self.worlds[name], parts[-1], body).model_dump(mode="json")
         request = OpeningRequest.model_validate_json(body)
         world = self.worlds[name]
         if int(request.contract, 16) != world.anchor.contract:
             return 409, {"code": "refused", "message": "another contract"}
         return 200, world.opening().model_dump(mode="json")
+
+    def _vote(self, world: World, about: str, body: bytes) -> PoolVote:
+        contract, pool = self.pool
+        chain_id, secret = world.anchor.chain_id, world.secrets[self.voter]
+        if about == "veto":
+            against = VetoRequest.model_validate_json(body)
+            root = Subtree(int(against.tree_hash, 16), int(against.sum))
+            digest = veto_digest(chain_id, contract, pool, against.k, root)
+        else:
+            wanted = SweepRequest.model_validate_json(body)
+            to, amount, swept = int(wanted.to, 16), int(wanted.amount), int(wanted.swept)
+            digest = sweep_digest(chain_id, contract, pool, to, amount, swept)
+        r, s = stark.sign(digest, secret)
+        return PoolVote(
+            contract=hex(contract), pool=hex(pool), voter=hex(stark.public_key(secret)), digest=hex(digest),
+            r=hex(r), s=hex(s),
+        )  # fmt: skip
 
     def put(self, path: str, body: bytes) -> tuple[int, Any]:
         name = path.strip("/").split("/")[2]

@@ -16,7 +16,7 @@ from medsync_client.checkpoints import ChainRegistration, OpeningRequest
 from medsync_client.consents import Grant, SignedDocument
 from medsync_client.errors import BadRequest, ClientError
 from medsync_client.erasures import OrderSigned
-from medsync_client.rewards import ClaimRequest, RewardTermsSet
+from medsync_client.rewards import ClaimRequest, RewardTermsSet, SweepRequest, VetoRequest
 from medsync_client.subjects import SubjectEnrol
 from medsync_node.applications import APPLICATIONS
 from medsync_protocol import stark
@@ -29,6 +29,7 @@ from medsync_protocol.engine import Engine
 from medsync_protocol.erasure import EraseOrder, sign_order
 from medsync_protocol.ids import ContextId, Instant, NetworkId, SubjectRef
 from medsync_protocol.reward_labels import Report, relation_token, report_drafts
+from medsync_protocol.reward_pool import sweep_digest, veto_digest
 from medsync_protocol.rewards import Subtree, climb, reward_root
 from medsync_protocol.rule import Effect, Rule, member_actor
 from tests.node.api_world import Party, form, make_home, running, same, until
@@ -184,6 +185,7 @@ async def test_a_period_ends_in_a_claim_and_nothing_changes_it_any_more(trial: T
     north, south = trial.north, trial.south
     await refused(north.client.reward_proof("trial"), NotFound, "nothing_earned")
     await refused(north.client.explain_rewards("trial"), NotFound, "no_rewards")
+    await refused(north.client.sign_veto("trial", VetoRequest(k=1, tree_hash="0x1", sum="1")), NotFound, "no_rewards")
     wrong = TERMS.model_copy(update={"least": 5})
     await refused(north.client.set_reward_terms("trial", wrong), BadRequest, "malformed", advice=False)
     ann = await trial.patient()
@@ -220,6 +222,15 @@ async def test_a_period_ends_in_a_claim_and_nothing_changes_it_any_more(trial: T
     )  # fmt: skip
     stark.verify(claim.digest(), int(proof.payee, 16), int(signed.r, 16), int(signed.s, 16))
     await refused(south.client.sign_reward_claim("trial", ClaimRequest(recipient="0x9b", deadline=1)), Refused, "nothing_earned")
+    pool = int(proof.pool, 16)
+    against = await south.client.sign_veto("trial", VetoRequest(k=3, tree_hash="0x5", sum="9"))
+    wanted = await south.client.sign_sweep("trial", SweepRequest(to="0x9b", amount="7", swept="2"))
+    for vote, digest in (
+        (against, veto_digest(0x4D4544, 0x7A, pool, 3, Subtree(5, 9))),
+        (wanted, sweep_digest(0x4D4544, 0x7A, pool, 0x9B, 7, 2)),
+    ):
+        assert int(vote.voter, 16) == trial.checkpoints(south).voter_key and int(vote.digest, 16) == digest
+        stark.verify(digest, int(vote.voter, 16), int(vote.r, 16), int(vote.s, 16))
 
     await _erased_changes_nothing(trial, ann, period)
     await _taken_back_and_again(trial)

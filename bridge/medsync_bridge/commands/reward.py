@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medsync_bridge.commands import options, reward_reading
+from medsync_bridge.commands import options, reward_reading, reward_votes
 from medsync_bridge.commands.output import hexed, progress, show
 from medsync_bridge.commands.paying import ACCOUNT_EXAMPLE, paying
 from medsync_bridge.settings import Settings
@@ -24,6 +24,10 @@ app.command(epilog=options.examples(_READING))(reward_reading.terms)
 app.command(epilog=options.examples("reward points trial", "reward points trial --json"))(reward_reading.points)
 app.command(epilog=options.examples("reward proof trial --k 12 --json > tree.json"))(reward_reading.proof)
 app.command(epilog=options.examples("reward explain trial --period 20000"))(reward_reading.explain)
+
+pool_app.command(epilog=options.examples(reward_votes.VOTE_EXAMPLE))(reward_votes.vote)
+pool_app.command(epilog=options.examples(reward_votes.VETO_EXAMPLE))(reward_votes.veto)
+pool_app.command(epilog=options.examples(reward_votes.SWEEP_EXAMPLE))(reward_votes.sweep)
 
 DAY, STRK = reward_reading.DAY, reward_reading.STRK
 

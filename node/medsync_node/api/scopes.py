@@ -91,6 +91,7 @@ ROUTES: Final = (
         ("PUT", _CONTEXT + "/voters"), ("POST", _CONTEXT + "/proposals/{proposal}/votes"),
         ("PUT", _CONTEXT + "/policy"), ("PUT", _CONTEXT + "/owner"),
         ("PUT", _CONTEXT + "/rewards/terms"), ("POST", _CONTEXT + "/rewards/claim"),
+        ("POST", _CONTEXT + "/rewards/veto"), ("POST", _CONTEXT + "/rewards/sweep"),
     )),
 )  # fmt: skip
 
