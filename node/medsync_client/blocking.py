@@ -14,11 +14,13 @@ import httpx
 from pydantic import BaseModel
 
 from medsync_client import accesses as _accesses
+from medsync_client import accounting as _accounting
 from medsync_client import audit as _audit
 from medsync_client import checkpoints as _checkpoints
 from medsync_client import consents as _consents
 from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
+from medsync_client import explanations as _explanations
 from medsync_client import governance as _governance
 from medsync_client import links as _links
 from medsync_client import members as _members
@@ -89,8 +91,19 @@ class BlockingClient:
     @contextmanager
     def export(self, context: str) -> Iterator[Iterator[str]]:
         """The audit export of a context, line by line."""
+        with self._stream(_audit.export_path(context)) as lines:
+            yield lines
+
+    @contextmanager
+    def export_subject(self, context: str, subject: str) -> Iterator[Iterator[str]]:
+        """Everything that is held of a subject, line by line. Reading is logged."""
+        with self._stream(_subjects.export_subject_path(context, subject)) as lines:
+            yield lines
+
+    @contextmanager
+    def _stream(self, path: str) -> Iterator[Iterator[str]]:
         try:
-            with self._http.stream("GET", _audit.export_path(context), timeout=PATIENT) as response:
+            with self._http.stream("GET", path, timeout=PATIENT) as response:
                 if response.status_code >= 400:
                     raise read_problem(response.status_code, response.read())
                 yield response.iter_lines()
@@ -132,11 +145,16 @@ class BlockingClient:
     revoke = _Blocking(_consents.revoke)
     consents = _Blocking(_consents.consents)
     consent = _Blocking(_consents.consent)
+    summarise_consent = _Blocking(_consents.summarise_consent)
     verify_consent = _Blocking(_consents.verify_consent)
     request_access = _Blocking(_accesses.request_access)
     append_accesses = _Blocking(_accesses.append_accesses)
     accesses = _Blocking(_accesses.accesses)
+    accounting = _Blocking(_accounting.accounting)
+    reconcile = _Blocking(_accounting.reconcile)
     receipt = _Blocking(_receipts.receipt)
+    verify_receipt = _Blocking(_receipts.verify_receipt)
+    explain = _Blocking(_explanations.explain)
     operations = _Blocking(_operations.operations)
     checkpoints = _Blocking(_checkpoints.checkpoints)
     certificate = _Blocking(_checkpoints.certificate)

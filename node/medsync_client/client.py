@@ -15,11 +15,13 @@ import httpx
 from pydantic import BaseModel
 
 from medsync_client import accesses as _accesses
+from medsync_client import accounting as _accounting
 from medsync_client import audit as _audit
 from medsync_client import checkpoints as _checkpoints
 from medsync_client import consents as _consents
 from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
+from medsync_client import explanations as _explanations
 from medsync_client import governance as _governance
 from medsync_client import links as _links
 from medsync_client import members as _members
@@ -93,6 +95,12 @@ class Client:
             yield lines
 
     @asynccontextmanager
+    async def export_subject(self, context: str, subject: str) -> AsyncIterator[AsyncIterator[str]]:
+        """Everything that is held of a subject, line by line. Reading is logged."""
+        async with self._stream(_subjects.export_subject_path(context, subject)) as lines:
+            yield lines
+
+    @asynccontextmanager
     async def events(self) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """What happens at the node from now on, as it happens."""
         async with self._stream("/v1/events") as lines:
@@ -143,11 +151,16 @@ class Client:
     revoke = _Awaited(_consents.revoke)
     consents = _Awaited(_consents.consents)
     consent = _Awaited(_consents.consent)
+    summarise_consent = _Awaited(_consents.summarise_consent)
     verify_consent = _Awaited(_consents.verify_consent)
     request_access = _Awaited(_accesses.request_access)
     append_accesses = _Awaited(_accesses.append_accesses)
     accesses = _Awaited(_accesses.accesses)
+    accounting = _Awaited(_accounting.accounting)
+    reconcile = _Awaited(_accounting.reconcile)
     receipt = _Awaited(_receipts.receipt)
+    verify_receipt = _Awaited(_receipts.verify_receipt)
+    explain = _Awaited(_explanations.explain)
     operations = _Awaited(_operations.operations)
     checkpoints = _Awaited(_checkpoints.checkpoints)
     certificate = _Awaited(_checkpoints.certificate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -123,6 +123,12 @@ class Consents(View):
     consents: tuple[Consent, ...]
 
 
+class ConsentSummary(View):
+    """A consent as JSON-LD, in the style of ISO/IEC TS 27560."""
+
+    record: dict[str, Any]
+
+
 class Verification(View):
     """What was looked at when a consent was verified: every check by name, and whether all hold."""
 
@@ -156,6 +162,11 @@ def consents(context: str, subject: str) -> Call[Consents]:
 def consent(context: str, named: str) -> Call[Consent]:
     """One directive by id. NotFound when it isn't held."""
     return Call(path=path("contexts", context, "consents", named), answer=Consent)
+
+
+def summarise_consent(context: str, named: str) -> Call[ConsentSummary]:
+    """One directive as a consent record in JSON-LD."""
+    return Call(path=path("contexts", context, "consents", named, "summary"), answer=ConsentSummary)
 
 
 def verify_consent(context: str, named: str) -> Call[Verification]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from medsync_client.accesses import AnswerName
 from medsync_client.calls import Call, path
-from medsync_client.wire import Hex32, HexBytes, Millis, View
+from medsync_client.wire import Body, Hex32, HexBytes, Millis, View
 
 
 class ReceiptView(View):
@@ -26,6 +26,33 @@ class ReceiptView(View):
     receipt: HexBytes
     recomputed: str
     outcome: str
+
+
+class ReceiptPayload(Body):
+    """A receipt as it was given out: its bytes in hex."""
+
+    receipt: HexBytes
+
+
+class ReceiptCheck(View):
+    """What came of re-computing a receipt. `ok`: it matches, or its signature is valid and its inputs were erased.
+
+    `signer_is_custodian`: of the subject, as its record stands today; None once that is erased, or where it isn't held.
+    """
+
+    id: Hex32
+    answer: AnswerName
+    custodian: Hex32
+    time: Millis
+    ok: bool
+    signer_is_custodian: bool | None
+    recomputed: str
+    outcome: str
+
+
+def verify_receipt(context: str, body: ReceiptPayload) -> Call[ReceiptCheck]:
+    """Decide again on the inputs that a receipt names, from what this node holds."""
+    return Call(method="POST", path=path("contexts", context, "receipts:verify"), body=body, answer=ReceiptCheck)
 
 
 def receipt(context: str, subject: str, named: str) -> Call[ReceiptView]:

@@ -80,3 +80,8 @@ def change_keys(context: str, named: str, body: SubjectKeys) -> Call[Subject]:
     return Call(
         method="POST", path=path("contexts", context, "subjects", named, "keys"), body=body, answer=Subject
     )
+
+
+def export_subject_path(context: str, subject: str) -> str:
+    """Where everything that is held of a subject streams from, a JSON object a line."""
+    return path("contexts", context, "subjects", subject, "export")

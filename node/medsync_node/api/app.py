@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from medsync_node.api import (
     access,
+    accounting,
     audit,
     chain,
     checkpoints,
@@ -20,6 +21,7 @@ from medsync_node.api import (
     docs,
     erasures,
     events,
+    explanations,
     fhir,
     governance,
     health,
@@ -61,7 +63,7 @@ def make_app(
         openapi_url="/openapi.json", swagger_ui_oauth2_redirect_url=None,
     )  # fmt: skip
     problems.install(app)
-    for module in (status, members, contexts, governance, subjects, erasures, consents, access, receipts, operations, checkpoints, chain, rewards, proofs, audit):
+    for module in (status, members, contexts, governance, subjects, erasures, consents, access, explanations, accounting, receipts, operations, checkpoints, chain, rewards, proofs, audit):
         app.include_router(module.routes(node), prefix="/v1")
     app.include_router(network.routes(node, announce), prefix="/v1")
     app.include_router(events.routes(node, stopping), prefix="/v1")

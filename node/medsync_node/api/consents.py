@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from medsync_client.consents import (
     Consent,
     Consents,
+    ConsentSummary,
     Grant,
     Recorded,
     Revoke,
@@ -16,9 +17,10 @@ from medsync_client.consents import (
 )
 from medsync_client.documents import EFFECT_NAMES, EFFECTS, rule_of, rule_view
 from medsync_client.wire import Level
-from medsync_node.api.finding import find_member, find_replica, find_subject
+from medsync_node.api.finding import find_member, find_replica, find_subject, member_names
 from medsync_node.api.levels import reached, write
 from medsync_node.api.problems import not_found, unprocessable
+from medsync_node.consent_summary import summary
 from medsync_protocol.authority import Counted
 from medsync_protocol.desk import Written
 from medsync_protocol.directive import NO_SERIES, Basis, Directive, decode_directive
@@ -179,6 +181,19 @@ def routes(node: Node) -> APIRouter:
         status = application.directive(id_, engine.book(replica.context))
         directive = decode_directive(application.signed(id_).document)
         return consent_view(directive, id_, status.counted, status.level, node.now())
+
+    @router.get("/contexts/{context}/consents/{named}/summary")
+    async def summarise_consent(context: str, named: str) -> ConsentSummary:
+        """One directive as JSON-LD, in the style of ISO/IEC TS 27560 with terms of the W3C Data Privacy Vocabulary."""
+        replica = find_replica(node, context)
+        application = engine.desk(replica.context).application
+        id_ = _directive_id(named)
+        status = application.directive(id_, engine.book(replica.context))
+        directive = decode_directive(application.signed(id_).document)
+        consent = consent_view(directive, id_, status.counted, status.level, node.now())
+        names = {member.hex(): name for member, name in member_names(replica).items()}
+        custodians = tuple(one.hex() for one in sorted(application.subject(directive.subject).custodians))
+        return ConsentSummary(record=summary(consent, custodians, lambda member: names.get(member, "")))
 
     @router.post("/contexts/{context}/consents/{named}:verify")
     async def verify_consent(context: str, named: str) -> Verification:

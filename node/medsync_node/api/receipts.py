@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Path
 
-from medsync_client.receipts import ReceiptView
+from medsync_client.receipts import ReceiptCheck, ReceiptPayload, ReceiptView
 from medsync_node.api.deciding import ANSWER_NAMES
 from medsync_node.api.finding import find_replica, find_subject, member_names
-from medsync_node.api.problems import not_found
+from medsync_node.api.problems import not_found, unprocessable
 from medsync_protocol.errors import Malformed
 from medsync_protocol.ids import OpId, SubjectRef
 from medsync_protocol.kinds import EntryKind
-from medsync_protocol.receipt import ReceiptEntry, decode_receipt, encode_receipt, request_of
+from medsync_protocol.receipt import ReceiptEntry, Recomputed, decode_receipt, encode_receipt, request_of
 
 if TYPE_CHECKING:
     from medsync_node.node import Node
@@ -24,7 +24,8 @@ PAGE: Final = 200  # entries read at once
 MAX_LOOKED_AT: Final = 20_000  # receipts of one subject looked through for one of them: older ones are in the export
 
 
-async def _find(node: Node, replica: Replica, subject: SubjectRef, named: str) -> tuple[OpId, ReceiptEntry]:
+async def find_receipt(node: Node, replica: Replica, subject: SubjectRef, named: str) -> tuple[OpId, ReceiptEntry]:
+    """A receipt of a subject by its id in hex, and the operation that holds it. Raises Failure."""
     wanted, before = bytes.fromhex(named), None
     for _ in range(MAX_LOOKED_AT // PAGE):
         page = await node.log(replica.context, (EntryKind.RECEIPT,), subject, before, PAGE)
@@ -53,7 +54,7 @@ def routes(node: Node) -> APIRouter:
         ref = find_subject(replica, subject)
         desk = engine.desk(replica.context)
         desk.application.subject(ref)
-        op_id, entry = await _find(node, replica, ref, receipt)
+        op_id, entry = await find_receipt(node, replica, ref, receipt)
         found, decision, outcome = entry.receipt, entry.receipt.decision, desk.recompute(entry)
         request = request_of(entry)
         return ReceiptView(
@@ -67,6 +68,26 @@ def routes(node: Node) -> APIRouter:
             purposes=() if request is None else request.purposes, action="" if request is None else request.action,
             time=found.time, evaluator=found.evaluator, tree=found.tree, receipt=encode_receipt(entry).hex(),
             recomputed=outcome.name.lower(), outcome=outcome.value,
+        )  # fmt: skip
+
+    @router.post("/contexts/{context}/receipts:verify")
+    async def verify_receipt(context: str, body: ReceiptPayload) -> ReceiptCheck:
+        """Decide again on the inputs that a receipt names, as it was given out; what it says needs no entry of the log."""
+        replica = find_replica(node, context)
+        try:
+            entry = decode_receipt(bytes.fromhex(body.receipt))
+        except Malformed as error:
+            raise unprocessable("malformed", "these bytes are no receipt", "give what `access request` printed as receipt") from error
+        receipt = entry.receipt
+        if (receipt.network, receipt.context) != (replica.network, replica.context):
+            raise unprocessable("wrong_context", "the receipt is of another context", "name that context")
+        desk = engine.desk(replica.context)
+        outcome, standing = desk.recompute(entry), desk.application.standing(receipt.subject)
+        known = standing is not None and not desk.application.hidden(receipt.subject)
+        return ReceiptCheck(
+            id=receipt.id.hex(), answer=ANSWER_NAMES[receipt.decision.answer], custodian=receipt.signer.hex(), time=receipt.time,
+            ok=outcome in (Recomputed.MATCHES, Recomputed.INPUTS_ERASED), recomputed=outcome.name.lower(), outcome=outcome.value,
+            signer_is_custodian=receipt.signer in standing.custodians if standing is not None and known else None,
         )  # fmt: skip
 
     return router

@@ -13,8 +13,9 @@ from medsync_node.commands.output import moment, show, table
 
 if TYPE_CHECKING:
     from medsync_client.accesses import AccessAnswer
+    from medsync_client.explanations import Explanation
 
-app = typer.Typer(no_args_is_help=True, help="Request access, and list who did.")
+app = typer.Typer(no_args_is_help=True, help="Request access, explain decisions, and list who asked.")
 
 SubjectName = Annotated[str, typer.Argument(metavar="SUBJECT", help="Pseudonym or card.")]
 HalfName = Literal["requested", "disclosed", "refused", "break-glass", "log-read"]
@@ -110,3 +111,51 @@ def list_accesses(
     lines = table(["time", "half", "requester", "custodian", "purposes", "outcome", "counts"], rows)
     more = [] if page.next is None else [f"more with --cursor {page.next}"]
     show(page, [*lines, *more], as_json=as_json)
+
+
+@app.command(
+    epilog=examples(
+        "access explain trial 51cf… --requester lab --purpose HRESCH",
+        "access explain trial 51cf… --requester lab --purpose HRESCH --at 2026-03-01",
+        "access explain trial 51cf… --receipt 9a0e…",
+    )
+)
+def explain(
+    context: ContextName,
+    subject: SubjectName,
+    purpose: Annotated[list[str] | None, typer.Option(metavar="CODE", help="HL7 purpose of use; repeatable.")] = None,
+    requester: Annotated[str | None, typer.Option(metavar="MEMBER", help="Who would ask; else this member.")] = None,
+    action: Annotated[str, typer.Option(help="collect, access, use, disclose or correct.")] = "access",
+    kind: Annotated[
+        list[str] | None, typer.Option("--type", metavar="CODE", help="Resource type; repeatable; else any.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="Security label of the data; repeatable.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(metavar="DATE", help="By what was written until then.")] = None,
+    receipt: Annotated[str | None, typer.Option(metavar="ID", help="Explain this receipt instead.")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Say which consent and rule decide, and what would be needed. Nothing is asked of anybody, and nothing released."""
+    from medsync_client.explanations import ExplainRequest
+
+    body = ExplainRequest(
+        subject=subject, requester=requester, purposes=tuple(purpose or ()), action=action,
+        types=None if kind is None else tuple(kind), labels=None if label is None else tuple(label), at=millis(at),
+        receipt=receipt,
+    )  # fmt: skip
+    with node(home) as client:
+        found = client.explain(context, body)
+    show(found, _reasons(found), as_json=as_json)
+
+
+def _reasons(found: Explanation) -> Iterator[str]:
+    basis = {"now": "as this node sees it now", "past": "by what was written then", "receipt": "by the receipt's view"}
+    yield f"{found.answer}{f': {found.reason}' if found.reason else ''} ({basis[found.basis]}, {moment(found.time)})"
+    for one in found.findings:
+        place = "base decision" if one.rule is None else f"rule {one.rule}"
+        place += "" if one.exception is None else f", exception {one.exception}"
+        why = "decides" if one.decides else one.unheard or (f"lacks {', '.join(one.missing)}" if one.missing else "overruled")
+        yield f"consent {one.consent[:16]} {place} {one.effect}s: {why}"
+    yield from (f"needed: {text}" for text in found.needed)

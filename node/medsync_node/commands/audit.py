@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from medsync_node.commands.exits import ExitCode
-from medsync_node.commands.options import ContextName, Home, Json, examples, node
-from medsync_node.commands.output import progress, show
+from medsync_node.commands.options import ContextName, Home, Json, examples, millis, node
+from medsync_node.commands.output import moment, progress, show, table
 
 app = typer.Typer(no_args_is_help=True, help="Export the log, or check it.")
 
@@ -53,4 +53,28 @@ def verify(context: ContextName, home: Home = None, as_json: Json = False) -> No
         as_json=as_json,
     )
     if not report.ok:
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+@app.command(epilog=examples("audit reconcile trial --from 2026-11-01", "audit reconcile trial --to 2026-12-01 --json"))
+def reconcile(
+    context: ContextName,
+    since: Annotated[str | None, typer.Option("--from", metavar="DATE", help="Not before.")] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Before.")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """List halves of accesses whose counterpart is not held, or says something else; exit code 1 if there are any.
+
+    Only what this member may read is looked at. That you looked is logged.
+    """
+    with node(home) as client:
+        found = client.reconcile(context, since=millis(since), until=millis(until))
+    rows = [[moment(u.time), u.half, u.requester_name, u.custodian_name, u.outcome, u.match, u.problem] for u in found.unmatched]
+    lines = table(["time", "half", "requester", "custodian", "outcome", "match", "problem"], rows) if rows else []
+    notes = [f"{found.matched} pairs agree, {len(rows)} halves don't"]
+    if not found.complete:
+        notes.append("more than can be told at once: narrow --from and --to")
+    show({**found.model_dump(mode="json"), "ok": not rows}, [*lines, *notes], as_json=as_json)
+    if rows:
         raise typer.Exit(ExitCode.FAILURE)

@@ -252,6 +252,16 @@ def _lines(c: Consent) -> Iterator[str]:
         yield f"its permits do not count: {c.reason}"
 
 
+@app.command(epilog=examples("consent summary trial 8d00… > consent.jsonld"))
+def summary(context: ContextName, consent: ConsentName, home: Home = None, as_json: Json = False) -> None:
+    """Print a consent as JSON-LD, in the style of ISO/IEC TS 27560 with terms of the W3C Data Privacy Vocabulary."""
+    import json
+
+    with node(home) as client:
+        found = client.summarise_consent(context, consent)
+    show(found, [json.dumps(found.record, indent=2, ensure_ascii=False)], as_json=as_json)
+
+
 @app.command(epilog=examples("consent verify trial 8d00…"))
 def verify(context: ContextName, consent: ConsentName, home: Home = None, as_json: Json = False) -> None:
     """Check a consent's signature, authority, validity and standing; exit code 3 when it does not hold."""

@@ -233,3 +233,22 @@ def change_keys(
     with node(home) as client:
         changed = client.change_keys(context, subject, body)
     show(changed, _lines(changed), as_json=as_json)
+
+
+@app.command(epilog=examples("subject export trial 51cf… --to anna.ndjson"))
+def export(
+    context: ContextName,
+    subject: SubjectName,
+    to: Annotated[Path, typer.Option(help="Write to this file, mode 0600.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write everything that this member holds of a subject, a JSON object a line. That you looked is logged."""
+    with node(home) as client, client.export_subject(context, subject) as lines:
+        to.touch(mode=0o600)
+        count = 0
+        with to.open("w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(f"{line}\n")
+                count += 1
+    show({"file": str(to), "lines": count}, [f"{count} lines in {to}"], as_json=as_json)
