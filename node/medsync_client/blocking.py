@@ -21,6 +21,7 @@ from medsync_client import consents as _consents
 from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
 from medsync_client import explanations as _explanations
+from medsync_client import devices as _devices
 from medsync_client import governance as _governance
 from medsync_client import links as _links
 from medsync_client import members as _members
@@ -134,6 +135,10 @@ class BlockingClient:
     endorse = _Blocking(_governance.endorse)
     vote_policy = _Blocking(_governance.vote_policy)
     transfer = _Blocking(_governance.transfer)
+    devices = _Blocking(_devices.devices)
+    revoke_device = _Blocking(_devices.revoke_device)
+    recover_member = _Blocking(_devices.recover_member)
+    resume_chain = _Blocking(_devices.resume_chain)
     enrol_subject = _Blocking(_subjects.enrol_subject)
     subject = _Blocking(_subjects.subject)
     link_subject = _Blocking(_subjects.link_subject)

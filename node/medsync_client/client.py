@@ -22,6 +22,7 @@ from medsync_client import consents as _consents
 from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
 from medsync_client import explanations as _explanations
+from medsync_client import devices as _devices
 from medsync_client import governance as _governance
 from medsync_client import links as _links
 from medsync_client import members as _members
@@ -140,6 +141,10 @@ class Client:
     endorse = _Awaited(_governance.endorse)
     vote_policy = _Awaited(_governance.vote_policy)
     transfer = _Awaited(_governance.transfer)
+    devices = _Awaited(_devices.devices)
+    revoke_device = _Awaited(_devices.revoke_device)
+    recover_member = _Awaited(_devices.recover_member)
+    resume_chain = _Awaited(_devices.resume_chain)
     enrol_subject = _Awaited(_subjects.enrol_subject)
     subject = _Awaited(_subjects.subject)
     link_subject = _Awaited(_subjects.link_subject)

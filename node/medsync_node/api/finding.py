@@ -17,8 +17,11 @@ MIN_DIGITS: Final = 8  # of an id's beginning: fewer meet by accident
 T = TypeVar("T")
 
 
-def pick(named: str, candidates: Iterable[tuple[bytes, str, T]], noun: str) -> T:
-    """The one of (id, name, value) that is meant by whole id, name, or the beginning of an id. Raises Failure."""
+def pick(named: str, candidates: Iterable[tuple[bytes, str, T]], noun: str, command: str | None = None) -> T:
+    """The one of (id, name, value) that is meant by whole id, name, or the beginning of an id. Raises Failure.
+
+    `command`: what lists them, where that is not `medsync NOUN list`.
+    """
     found = [
         (value, named == id_.hex())
         for id_, name, value in candidates
@@ -31,7 +34,7 @@ def pick(named: str, candidates: Iterable[tuple[bytes, str, T]], noun: str) -> T
             "ambiguous_name", f"{len(chosen)} {noun}s are called that here", "give the whole id"
         )
     if not chosen:
-        raise not_found(f"unknown_{noun}", f"no such {noun} here", f"see `medsync {noun} list`")
+        raise not_found(f"unknown_{noun}", f"no such {noun} here", f"see `medsync {command or f'{noun} list'}`")
     return chosen[0]
 
 

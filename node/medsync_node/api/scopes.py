@@ -48,7 +48,7 @@ _FHIR: Final = (
 )  # fmt: skip
 ROUTES: Final = (
     *(_read(path, "status") for path in (
-        "/v1/status", "/v1/network", "/v1/members", "/v1/contexts", _CONTEXT, _CONTEXT + "/members", _CONTEXT + "/voters",
+        "/v1/status", "/v1/network", "/v1/members", "/v1/devices", _CONTEXT + "/devices", "/v1/contexts", _CONTEXT, _CONTEXT + "/members", _CONTEXT + "/voters",
         _CONTEXT + "/governance", _CONTEXT + "/checkpoints", _CONTEXT + "/checkpoints/{k}", _CONTEXT + "/chain",
         _CONTEXT + "/operations", _CONTEXT + "/rewards", _CONTEXT + "/rewards/proof",
     )),
@@ -95,7 +95,8 @@ ROUTES: Final = (
         ("POST", _CONTEXT + "/leave"), ("POST", _CONTEXT + "/rotate"), ("POST", _CONTEXT + "/members"),
         ("DELETE", _CONTEXT + "/members/{member}"), ("PUT", _CONTEXT + "/members/{member}/role"),
         ("PUT", _CONTEXT + "/voters"), ("POST", _CONTEXT + "/proposals/{proposal}/votes"),
-        ("PUT", _CONTEXT + "/policy"), ("PUT", _CONTEXT + "/owner"),
+        ("PUT", _CONTEXT + "/policy"), ("PUT", _CONTEXT + "/owner"), ("DELETE", "/v1/devices/{device}"),
+        ("POST", _CONTEXT + "/members/{member}/recovery"), ("POST", _CONTEXT + "/chains/{chain}/resumption"),
         ("PUT", _CONTEXT + "/rewards/terms"), ("POST", _CONTEXT + "/rewards/claim"),
         ("POST", _CONTEXT + "/rewards/veto"), ("POST", _CONTEXT + "/rewards/sweep"),
     )),

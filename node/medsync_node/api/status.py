@@ -103,7 +103,10 @@ def _governance_warnings(node: Node, replica: Replica) -> Iterator[str]:
             f"read what it gets hold of; an admin's `medsync context rotate {name}` ends that"
         )
     for chain in replica.judge.forks:
-        yield f"context {name}: device {short(chain[:32])} signed two operations for one place: nothing of it counts from there on"
+        yield (
+            f"context {name}: device {short(chain[:32])} signed two operations for one place: nothing of it counts from there on, "
+            f"until admins let it go on: `medsync member resume CHAIN --context {name}`"
+        )
 
 
 def chain_state(node: Node) -> dict[str, Any]:

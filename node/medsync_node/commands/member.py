@@ -11,8 +11,9 @@ from medsync_node.commands.output import moment, progress, show, table
 
 if TYPE_CHECKING:
     from medsync_client import BlockingClient
+    from medsync_client.devices import Device
 
-app = typer.Typer(no_args_is_help=True, help="Invite, list, remove, promote and demote members.")
+app = typer.Typer(no_args_is_help=True, help="Invite, list, remove, promote, demote and recover members; their devices.")
 
 RoleName = Literal["reader", "member", "admin"]
 MemberName = Annotated[str, typer.Argument(metavar="MEMBER", help="Name or id of the member.")]
@@ -96,6 +97,65 @@ def demote(
 ) -> None:
     """Give a member a lower role."""
     _change(member, role, context, home, as_json)
+
+
+@app.command(epilog=examples("member devices", "member devices --context trial --json"))
+def devices(context: InContext = None, home: Home = None, as_json: Json = False) -> None:
+    """List members' devices, what each wrote, and chains that were signed twice."""
+    with node(home) as client:
+        found = client.devices(context)
+    rows = [
+        [d.name, d.id[:16], "this one" if d.me else "yes" if d.current else "revoked", *_written(d)]
+        for d in found.devices
+    ]
+    show(found, table(["name", "device", "current", "operations", "forked chains"], rows), as_json=as_json)
+
+
+def _written(device: Device) -> tuple[int, str]:
+    forked = [chain for chain in device.chains if chain.forked_at is not None and not chain.resumed]
+    return sum(chain.operations for chain in device.chains), ", ".join(chain.id for chain in forked)
+
+
+@app.command("revoke-device", epilog=examples("member revoke-device 5ee3963e4a1b"))
+def revoke_device(
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="One of this member's own, by eight digits or more.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Revoke a lost or replaced device of this member everywhere; the member stays."""
+    with node(home) as client:
+        done = client.revoke_device(device)
+    lines = [f"revoked in {name}: operation {op}" for name, op in done.operations.items()]
+    show(done, lines, as_json=as_json)
+
+
+@app.command(epilog=examples("member recover lakeside lakeside-new --context trial"))
+def recover(
+    lost: Annotated[str, typer.Argument(metavar="LOST", help="The member that lost its key.")],
+    renewed: Annotated[str, typer.Argument(metavar="NEW", help="The network member that comes in its place.")],
+    context: Annotated[str, typer.Option("--context", metavar="CONTEXT", help="The context.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the other admins to put a new member in the place of one that lost its key; the key rotates with it."""
+    with node(home) as client:
+        done = client.recover_member(context, lost, renewed)
+    lines = [f"proposed {renewed} in the place of {lost}", f"operation {done.op}", f"votes: `medsync policy proposals {context}`"]
+    show(done, lines, as_json=as_json)
+
+
+@app.command(epilog=examples("member resume CHAIN --context trial"))
+def resume(
+    chain: Annotated[str, typer.Argument(metavar="CHAIN", help="A forked chain, see `medsync member devices`.")],
+    context: Annotated[str, typer.Option("--context", metavar="CONTEXT", help="The context.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the other admins to let a chain that was signed twice go on; what is void of it stays void."""
+    with node(home) as client:
+        done = client.resume_chain(context, chain)
+    lines = [f"proposed that {chain[:16]} goes on", f"operation {done.op}", f"votes: `medsync policy proposals {context}`"]
+    show(done, lines, as_json=as_json)
 
 
 def _change(member: str, role: Any, context: str | None, home: Any, as_json: bool) -> None:

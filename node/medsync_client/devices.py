@@ -1,0 +1,68 @@
+"""Devices of members, forked chains, and the recovery of a member that lost its key."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from medsync_client.calls import Call, path
+from medsync_client.wire import Body, Hex32, Named, View, Written
+
+
+class HeldChain(View):
+    """What one device wrote in one incarnation. `forked_at`: the first operation that was signed twice."""
+
+    id: str = Field(description="80 hex digits: device and incarnation")
+    operations: int
+    forked_at: int | None = None
+    resumed: bool = Field(default=False, description="whether the admins let the forked chain go on")
+
+
+class Device(View):
+    """A device that a member certified, or once did. `current`: its operations count."""
+
+    id: Hex32
+    member: Hex32
+    name: str
+    current: bool
+    me: bool = False
+    chains: tuple[HeldChain, ...] = ()
+
+
+class Devices(View):
+    """All devices of a context's members, former ones included."""
+
+    devices: tuple[Device, ...]
+
+
+class Revoked(View):
+    """Where the device was revoked: the network and contexts by name, each with its operation."""
+
+    operations: dict[str, Hex32]
+
+
+class Recovery(Body):
+    """Which member of the network comes in the place of the one that lost its key."""
+
+    renewed: Named
+
+
+def devices(named: str | None = None) -> Call[Devices]:
+    """Devices of a context's members, or of the network's, and the chains they wrote there."""
+    where = path("devices") if named is None else path("contexts", named, "devices")
+    return Call(path=where, answer=Devices)
+
+
+def revoke_device(device: str) -> Call[Revoked]:
+    """Revoke one of this member's own devices everywhere; the member stays, what it wrote and this node holds stands."""
+    return Call(method="DELETE", path=path("devices", device), answer=Revoked)
+
+
+def recover_member(named: str, lost: str, renewed: str) -> Call[Written]:
+    """Ask the other admins for votes to put `renewed` in the place of a member that lost its key."""
+    where = path("contexts", named, "members", lost, "recovery")
+    return Call(method="POST", path=where, body=Recovery(renewed=renewed), answer=Written)
+
+
+def resume_chain(named: str, chain: str) -> Call[Written]:
+    """Ask the other admins for votes to let a forked chain go on."""
+    return Call(method="POST", path=path("contexts", named, "chains", chain, "resumption"), answer=Written)

@@ -1,0 +1,92 @@
+"""Routes: devices of a context's members, forked chains going on, recovery of a lost member key (PROTOCOL §§1, 3.6)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+
+from medsync_client.devices import Device, Devices, HeldChain, Recovery, Revoked
+from medsync_client.wire import Written
+from medsync_node.api.finding import find_member, find_replica, member_names, network_replica, pick
+from medsync_protocol.ids import ChainId, DeviceId, MemberId, device_of, short
+from medsync_protocol.replica import Replica
+
+if TYPE_CHECKING:
+    from medsync_node.node import Node
+
+
+def devices_view(replica: Replica) -> Devices:
+    """As this node sees them."""
+    state, names = replica.membership, member_names(replica)
+    owners: dict[DeviceId, MemberId] = {card.device: member for member, card in state.cards.items()}
+    owners |= {r.device: r.member for r in state.removed if r.device is not None}
+    owners |= state.devices
+    written: dict[DeviceId, list[ChainId]] = defaultdict(list)
+    for chain in replica.chains.chains():
+        written[device_of(chain)].append(chain)
+    return Devices(
+        devices=tuple(
+            Device(
+                id=device.hex(), member=member.hex(), name=names.get(member, short(member)),
+                current=state.devices.get(device) == member, me=device == replica.identity.device,
+                chains=tuple(_chain(replica, chain) for chain in written[device]),
+            )
+            for device, member in sorted(owners.items(), key=lambda pair: (names.get(pair[1], ""), pair[0]))
+        )
+    )  # fmt: skip
+
+
+def _chain(replica: Replica, chain: ChainId) -> HeldChain:
+    return HeldChain(
+        id=chain.hex(), operations=replica.chains.next_seq(chain), forked_at=replica.judge.forks.get(chain),
+        resumed=chain in replica.membership.resumed,
+    )  # fmt: skip
+
+
+def routes(node: Node) -> APIRouter:
+    """Routes over this node."""
+    router = APIRouter(tags=["governance"])
+    engine = node.engine
+
+    @router.get("/contexts/{context}/devices")
+    async def list_devices(context: str) -> Devices:
+        """Devices of a context's members, and the chains they wrote."""
+        return devices_view(find_replica(node, context))
+
+    @router.get("/devices")
+    async def list_network_devices() -> Devices:
+        """Devices of the network's members."""
+        return devices_view(network_replica(node))
+
+    @router.delete("/devices/{device}")
+    async def revoke_device(device: str) -> Revoked:
+        """Revoke one of this member's own devices in the network and in every context; the member stays."""
+        net = network_replica(node)
+        chosen = pick(device, ((d, "", d) for d in net.membership.devices), "device", "member devices")
+        operations = {}
+        for replica in list(engine.replicas.values()):
+            if replica is net or chosen in replica.membership.devices:
+                op = await node.perform(partial(engine.revoke_device, context=replica.context, device=chosen))
+                operations[replica.name] = op.hex()
+        return Revoked(operations=operations)
+
+    @router.post("/contexts/{context}/members/{member}/recovery")
+    async def recover_member(context: str, member: str, body: Recovery) -> Written:
+        """Ask for votes to put another member of the network in the place of one that lost its key."""
+        replica = find_replica(node, context)
+        lost, renewed = find_member(replica, member), find_member(network_replica(node), body.renewed)
+        op = await node.perform(lambda now: engine.recover(now, replica.context, lost, renewed))
+        return Written(op=op.hex())
+
+    @router.post("/contexts/{context}/chains/{chain}/resumption")
+    async def resume_chain(context: str, chain: str) -> Written:
+        """Ask for votes to let a forked chain go on from where it stands here."""
+        replica = find_replica(node, context)
+        chosen = pick(chain, ((c, "", c) for c in replica.judge.forks), "chain", "member devices")
+        op = await node.perform(lambda now: engine.resume(now, replica.context, chosen))
+        return Written(op=op.hex())
+
+    return router
