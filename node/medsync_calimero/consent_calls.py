@@ -27,6 +27,8 @@ METHODS: Final[Mapping[str, tuple[str, str, str]]] = {
     "list_consents": ("GET", "consents?subject={subject}", "directives of a subject"),
     "log_request": ("POST", "access", "ask for a decision and log the access"),
     "fetch_requests": ("GET", "access?subject={subject}", "what was logged of a subject; reading it is logged"),
+    "reward_points": ("GET", "rewards", "terms, points of the last closed period, what each member has earned"),
+    "reward_balance": ("GET", "rewards/proof", "what this node's member has earned, with its proof; refused before an anchor"),
 }
 """Method → (HTTP method, path below the context, what it does); braces are arguments, the others make the body."""
 

@@ -169,9 +169,14 @@ class Groups:
 
     def instance(self, id_: bytes) -> Instance:
         """Raises Answered 404."""
-        for one in self.instances():
-            if one.id == id_:
-                return one
+        for group in self.held():
+            found = group.application.instance(id_) if group.replica.role is not None else None
+            if found is not None:
+                return Instance(Group(group.replica, group.application, found.subgroup), id_, found.application, group.replica)
+        if ContextId(id_) in self.node.engine.replicas:
+            for one in self.instances():
+                if one.id == id_:
+                    return one
         raise Answered(404, f"this node holds no context {b58(id_)}, or its member is not in it")
 
     async def write(self, group: Group, record: Record) -> tuple[Submitted, Outcome]:

@@ -122,11 +122,12 @@ class GroupApplication:
 
     def instances(self) -> dict[bytes, Instance]:
         """By id, ascending."""
-        found = {}
-        for key, value in sorted(self.values(INSTANCE_KEY).items()):
-            id_ = bytes.fromhex(key)
-            found[id_] = Instance(id_, value[0], bytes.fromhex(value[1]), MemberId(bytes.fromhex(value[2])))
-        return found
+        return {bytes.fromhex(key): _instance(bytes.fromhex(key), row) for key, row in sorted(self.values(INSTANCE_KEY).items())}
+
+    def instance(self, id_: bytes) -> Instance | None:
+        """One of them."""
+        row = self.value(INSTANCE_KEY + id_.hex())
+        return None if row is None else _instance(id_, row)
 
     def values(self, start: str) -> dict[str, Any]:
         """The group's own table below a beginning, which is cut off."""
@@ -145,7 +146,7 @@ class GroupApplication:
 
     def ask(self, instance: bytes, method: str, arguments: Mapping[str, Any]) -> Outcome:
         """A query to an instance; method and arguments as the client gave them."""
-        found = self.instances().get(instance)
+        found = self.instance(instance)
         if found is None:
             return failure("no such context in this group")
         app = self.apps.get(found.application)
@@ -155,7 +156,7 @@ class GroupApplication:
 
     def changes(self, instance: bytes, method: str) -> bool:
         """Whether a method is one that changes something, so that it must be written."""
-        found = self.instances().get(instance)
+        found = self.instance(instance)
         app = None if found is None else self.apps.get(found.application)
         known = None if app is None else app.abi.get(method)
         return known is not None and known.changes
@@ -274,6 +275,11 @@ class GroupApplication:
         text = table.get(capabilities.MEMBER_KEY + member.hex(), table.get(capabilities.DEFAULT_KEY))
         value = capabilities.DEFAULT if text is None else json.loads(text)
         return value if isinstance(value, int) and 0 <= value < 1 << 32 else 0
+
+
+def _instance(id_: bytes, row: list[str]) -> Instance:
+    application, subgroup, creator = row
+    return Instance(id_, application, bytes.fromhex(subgroup), MemberId(bytes.fromhex(creator)))
 
 
 def _made(app: App, held: Mapping[str, str], method: str, text: str, author: MemberId, clock: int) -> Outcome:
