@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
 
-from scripts.benchmarks import peer
+from scripts.benchmarks import calimero, peer
 from scripts.benchmarks.cluster import running
 from scripts.benchmarks.over_http import OVER_HTTP
 from scripts.benchmarks.report import compared, machine, medians, table
@@ -65,6 +65,9 @@ def _run_ours(given: argparse.Namespace, mode: str) -> dict[str, dict[str, Figur
 
 def main() -> None:
     """Run, print the report. Exit code 1 when the peer was asked for and can't be run."""
+    if sys.argv[1:] == ["calimero"]:
+        calimero.main()
+        return
     given = _arguments()
     try:
         copy = None if given.against is None else peer.prepare(given.against)
