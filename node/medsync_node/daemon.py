@@ -69,7 +69,7 @@ async def open_daemon(home: Home, config: Config, passphrase: str) -> AsyncItera
         token = None if config.api.listen is None else ensure_token(config.api.token_file)
         node = await stack.enter_async_context(open_node(home, identity, config))
         door = Door.of(node)
-        app = make_app(node, stopping=stopping, announce=config.announce, door=door, read_only=config.api.read_only)
+        app = make_app(node, stopping=stopping, announce=node.engine.addresses, door=door, read_only=config.api.read_only)
         api = await stack.enter_async_context(serving(app, config.api, token=token, stopping=stopping, book=TokenBook(home.tokens_file)))
         door.url = api.url
         nursery = await stack.enter_async_context(trio.open_nursery())

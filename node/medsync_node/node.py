@@ -23,7 +23,7 @@ from medsync_node.policies import installed
 from medsync_node.reward_reports import Reporter
 from medsync_node.store import Store, Synchronous
 from medsync_node.store_reader import NEWEST
-from medsync_node.transport import open_libp2p
+from medsync_node.transport import open_libp2p, with_identity
 from medsync_protocol.access import Request
 from medsync_protocol.application import OpenedEntry
 from medsync_protocol.crypto import Entropy
@@ -197,10 +197,9 @@ async def open_node(home: Home, identity: Identity, config: Config) -> AsyncIter
         transport = await stack.enter_async_context(
             open_libp2p(device_seed=identity.device_seed, listen=config.listen)
         )
+        announce = with_identity(config.announce, identity.device)
         node = await stack.enter_async_context(
-            running(
-                identity, store, transport, incarnation=incarnation.name, home=home, announce=config.announce
-            )
+            running(identity, store, transport, incarnation=incarnation.name, home=home, announce=announce)
         )
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(incarnation.keep, node.engine)

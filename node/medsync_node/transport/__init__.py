@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from medsync_node.transport.memory import MemoryNetwork, MemoryTransport
 
 if TYPE_CHECKING:
+    from medsync_protocol.ids import DeviceId
     from medsync_node.transport.libp2p_transport import Libp2pTransport
 
-__all__ = ["MemoryNetwork", "MemoryTransport", "open_libp2p"]
+__all__ = ["MemoryNetwork", "MemoryTransport", "open_libp2p", "with_identity"]
 
 
 @asynccontextmanager
@@ -27,3 +28,12 @@ async def open_libp2p(*, device_seed: bytes, listen: Sequence[str]) -> AsyncIter
 
     async with running(device_seed=device_seed, listen=listen) as transport:
         yield transport
+
+
+def with_identity(addresses: Sequence[str], device: DeviceId) -> tuple[str, ...]:
+    """Addresses as an operator writes them, each with the identity of the device that is reached there."""
+    from multiaddr import Multiaddr
+
+    from medsync_node.transport.peer_ids import full_address
+
+    return tuple(full_address(Multiaddr(address), device) for address in addresses)

@@ -30,6 +30,7 @@ from medsync_node.transport.lean_yamux import LeanYamux
 from medsync_node.transport.link import LINK_PROTOCOL, Link
 from medsync_node.transport.links import LinkTable
 from medsync_node.transport.peer_ids import device_id, full_address, parse_address, peer_id
+from medsync_node.transport.resolving import resolved
 from medsync_node.transport.redial import Redialer
 from medsync_protocol.ids import DeviceId
 from medsync_protocol.ports import GUEST_PROTOCOLS, MAX_GUEST_FRAME, GuestHandler, Standing, Unreachable
@@ -165,12 +166,16 @@ class Libp2pTransport:
 
     async def _connect(self, address: Multiaddr, device: DeviceId) -> SwarmConn:
         """Dial one address, without libp2p's negative cache and its pause of 0.25 s. Raises Unreachable."""
-        try:
-            connection = await self.swarm.dial_addr(address, peer_id(device))
-        except _BROKEN as error:
-            raise Unreachable(f"{address}: {error}") from error
-        assert isinstance(connection, SwarmConn)
-        return connection
+        reasons = []
+        for one in await resolved(address):
+            try:
+                connection = await self.swarm.dial_addr(one, peer_id(device))
+            except _BROKEN as error:
+                reasons.append(f"{one}: {error}")
+                continue
+            assert isinstance(connection, SwarmConn)
+            return connection
+        raise Unreachable("; ".join(reasons))
 
     async def _open(self, connection: SwarmConn, protocol: str) -> Any:
         """A stream on this connection that speaks the protocol. Raises Unreachable."""
