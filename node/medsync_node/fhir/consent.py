@@ -34,6 +34,12 @@ from medsync_node.fhir.refusal import NotComputed, too_many, unsupported
 _BASES: Final[Mapping[str, EffectName]] = {
     "OPTIN": "permit", "OPTINR": "permit", "OPTOUT": "deny", "OPTOUTE": "deny",
 }  # fmt: skip
+_NO_CONSENTS: Final[Mapping[str, str]] = {
+    "AuditEvent": "the log tells what happened here, or what a party wrote: `access:batch` takes halves of accesses",
+    "Provenance": "it says who made a resource, not who may use data: name it as the evidence of a consent",
+    "Permission": "its rules combine as it says itself, which no directive can: state them as a Consent",
+}  # fmt: skip
+"""Resources that are taken for consents, and what to do with them."""
 _ANYWHERE: Final = frozenset({
     "resourceType", "id", "meta", "implicitRules", "language", "text", "contained", "extension", "modifierExtension",
     "identifier", "status", "category", "sourceAttachment", "sourceReference", "verification", "provision", "fhir_comments",
@@ -49,10 +55,10 @@ _KNOWN: Final = {
 
 def release_of(resource: Mapping[str, Any]) -> str:
     """ "R4" or "R5", by the elements that only one of them has. Raises Refused."""
-    if resource.get("resourceType") != "Consent":
-        raise NotComputed(
-            "this is no FHIR Consent", element="", code="not_a_consent", advice="give a Consent resource as JSON"
-        )
+    kind = resource.get("resourceType")
+    if kind != "Consent":
+        advice = _NO_CONSENTS.get(kind, "give a Consent resource as JSON") if isinstance(kind, str) else "give a resource"
+        raise NotComputed("this is no FHIR Consent", element="resourceType", code="not_a_consent", advice=advice)
     r4 = bool({"scope", "patient", "policyRule", "policy"} & set(resource)) or isinstance(
         resource.get("provision"), dict
     )
