@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
-from medsync_client.accesses import AccessRow, HalfName
+from medsync_client.accesses import AccessRow, AnswerName, HalfName
 from medsync_client.consents import Consent, WireActor, WirePeriod, WireRule
 from medsync_client.wire import Problem
 from medsync_node.fhir.audit_event import Decided, access_event, decision_event
@@ -22,6 +22,7 @@ from tests.node import hl7_examples
 
 ROOT = Path(__file__).parents[2]
 SOURCES = Path(__file__).parent / "js"
+ANSWERS: tuple[AnswerName, ...] = ("PERMIT", "DENY")
 ID, SUBJECT = "12" * 32, "34" * 16
 
 pytestmark = pytest.mark.long
@@ -53,7 +54,7 @@ def written() -> list[dict[str, Any]]:
         }  # fmt: skip
         return consent_resource(Consent(**{**fields, **changes}), "R4", id_=ID, version=ID, name_of=lambda member: "City")
 
-    def row(half: HalfName, answer: str) -> AccessRow:
+    def row(half: HalfName, answer: AnswerName) -> AccessRow:
         return AccessRow(
             op=ID, index=7, half=half, subject=SUBJECT, requester="ab" * 32, requester_name="Lab", custodian="cd" * 32,
             purposes=("HRESCH",), action="access", outcome=answer, match="78" * 16, time=1_700_000_000_123, effective=True,
@@ -65,7 +66,7 @@ def written() -> list[dict[str, Any]]:
     )  # fmt: skip
     return [
         consent(full), consent(full, WireRule(effect="deny"), base="permit", until=10**12), consent(base="deny", basis="patient-signed"),
-        *(access_event(row(half, answer), "R4") for half in get_args(HalfName) for answer in ("PERMIT", "DENY")),
+        *(access_event(row(half, answer), "R4") for half in get_args(HalfName) for answer in ANSWERS),
         decision_event(decided, "R4"), capability("R4", "1.0"),
         outcome(422, Problem(code="date", message="no date", advice="give one"), "Consent.dateTime"),
     ]  # fmt: skip
