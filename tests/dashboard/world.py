@@ -18,7 +18,7 @@ from medsync_client.links import LinkCreate, PatientPlace
 from medsync_client.subjects import Subject, SubjectEnrol
 from medsync_node import patient_key
 from medsync_node.testing import Cluster
-from medsync_node.testing.cluster import until
+from medsync_node.testing.waiting import until
 from medsync_protocol.directive import Basis
 from medsync_protocol.ids import ContextId, Instant, MemberId, NetworkId, SubjectRef
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from collections import deque
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medsync_node.commands import cluster_faults
+from medsync_node.commands.cluster_faults import DEFAULT, Directory
 from medsync_node.commands.options import Json, examples
 from medsync_node.commands.output import progress, show, table
 
+if TYPE_CHECKING:
+    from medsync_node.testing.cluster import Cluster, ClusterNode
+
 app = typer.Typer(no_args_is_help=True, help="Start, stop and break a network of nodes on this machine.")
-
-Directory = Annotated[
-    Path, typer.Option("--dir", metavar="DIR", help="Where the nodes' homes lie, one below it for each.")
-]
-DEFAULT = Path("medsync-cluster")
-
 
 @app.command(epilog=examples("cluster up --nodes 4", "cluster up --nodes 3 --dir ./lab --json"))
 def up(
@@ -30,7 +32,7 @@ def up(
     """Start nodes in processes of their own, one network, one context; those that run already are left alone."""
     from medsync_node.testing.cluster import Cluster
 
-    made = Cluster(directory, nodes=nodes, chain_rpc=rpc)
+    made = Cluster(directory, nodes=nodes, chain_rpc=rpc, breakable=True)
     progress(f"starting {len(made.nodes)} nodes …")
     made.up()
     found = made.describe()
@@ -49,7 +51,7 @@ def _lines(found: dict[str, Any], directory: Path) -> list[str]:
         "Use any of them, for instance:",
         f"  medsync status --home {first}",
         f"  medsync subject enrol shared --home {first}",
-        f"Stop with `medsync cluster down --dir {directory}`; break with `medsync cluster kill NODE --dir {directory}`.",
+        f"Stop with `medsync cluster down --dir {directory}`; break it with `cluster kill NODE`, `partition`, `slow`.",
     ]
 
 
@@ -64,9 +66,18 @@ def down(directory: Directory = DEFAULT, as_json: Json = False) -> None:
     show({"stopped": stopped}, [f"stopped {', '.join(stopped) or 'nothing: none ran'}"], as_json=as_json)
 
 
+NodeName = Annotated[str, typer.Argument(metavar="NODE", help="Which one.")]
+
+
+def _named(cluster: Cluster, node: str) -> ClusterNode:
+    if node not in cluster.nodes:
+        raise typer.BadParameter(f"there is no node {node!r}; there are {', '.join(cluster.nodes)}")
+    return cluster[node]
+
+
 @app.command(epilog=examples("cluster kill south", "cluster kill south --restart"))
 def kill(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="Which one.")],
+    node: NodeName,
     restart: Annotated[bool, typer.Option("--restart", help="Start it again at once.")] = False,
     directory: Directory = DEFAULT,
     as_json: Json = False,
@@ -75,10 +86,88 @@ def kill(
     from medsync_node.testing.cluster import Cluster
 
     found = Cluster.of(directory)
-    if node not in found.nodes:
-        raise typer.BadParameter(f"there is no node {node!r}; there are {', '.join(found.nodes)}")
+    _named(found, node)
     found.kill(node)
     if restart:
         found.start(node)
     state = "killed and started again" if restart else "killed"
     show({"node": node, "running": restart}, [f"{node} is {state}"], as_json=as_json)
+
+
+@app.command("restart", epilog=examples("cluster restart south", "cluster restart south --dir ./lab --json"))
+def restart_node(node: NodeName, directory: Directory = DEFAULT, as_json: Json = False) -> None:
+    """Stop a node in order, if it runs, and start it again."""
+    from medsync_node.testing.cluster import Cluster
+
+    found = Cluster.of(directory)
+    _named(found, node)
+    found.stop(node)
+    found.start(node)
+    show({"node": node, "pid": found[node].pid()}, [f"{node} runs, process {found[node].pid()}"], as_json=as_json)
+
+
+@app.command(epilog=examples("cluster ps", "cluster ps --dir ./lab --json"))
+def ps(directory: Directory = DEFAULT, as_json: Json = False) -> None:
+    """List the nodes: whether they run, whom each is linked to, what each holds; and what was broken."""
+    from medsync_node.testing.cluster import CONTEXT, Cluster
+
+    found = Cluster.of(directory)
+    linked = found.linked()
+    running = {node.name for node in found.running()}
+    fields = [
+        {
+            "name": node.name, "pid": node.pid(), "home": str(node.home.path),
+            "linked": sorted(other for one, other in linked if one == node.name),
+            "operations": sum(node.client.context(CONTEXT).chains.values()) if node.name in running else None,
+        }
+        for node in found
+    ]  # fmt: skip
+    rows = [[one["name"], one["pid"], ",".join(one["linked"]), one["operations"], one["home"]] for one in fields]  # type: ignore[arg-type]
+    faults = found.links.faults.fields() if found.links.breakable and running else None
+    lines = table(["node", "process", "linked to", "operations", "home"], rows)
+    show({"nodes": fields, "faults": faults}, [*lines, *_told(faults)], as_json=as_json)
+
+
+def _told(faults: dict[str, Any] | None) -> list[str]:
+    if not faults:
+        return []
+    cut = [f"cut: {' / '.join(','.join(side) for side in faults['sides'])}"] if faults["sides"] else []
+    return cut + [f"slow: {name} by {ms} ms, {percent} % lost" for name, (ms, percent) in faults["slow"].items()]
+
+
+@app.command(epilog=examples("cluster logs south", "cluster logs south --lines 200"))
+def logs(
+    node: NodeName,
+    lines: Annotated[int, typer.Option(min=1, max=100_000, help="How many of the last ones.")] = 50,
+    directory: Directory = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Show the end of a node's log."""
+    from medsync_node.testing.cluster import Cluster
+
+    found = _named(Cluster.of(directory), node)
+    with found.log.open(errors="replace") as file:
+        last = list(deque(file, lines))
+    show({"node": node, "lines": last}, [line.rstrip("\n") for line in last], as_json=as_json)
+
+
+@app.command(
+    epilog=examples("cluster shell south", "cluster shell south -- medsync status"),
+    context_settings={"ignore_unknown_options": True},
+)
+def shell(
+    node: NodeName,
+    command: Annotated[list[str] | None, typer.Argument(metavar="COMMAND", help="Instead of a shell.")] = None,
+    directory: Directory = DEFAULT,
+) -> None:
+    """Start a shell in which every `medsync` command means this node, or run one command so."""
+    from medsync_node.commands.options import HOME_VARIABLE
+    from medsync_node.testing.cluster import Cluster
+
+    found = _named(Cluster.of(directory), node)
+    words = command or [os.environ.get("SHELL", "/bin/sh")]
+    done = subprocess.run(words, env={**os.environ, HOME_VARIABLE: str(found.home.path)}, check=False)
+    raise typer.Exit(done.returncode)
+
+
+cluster_faults.add_to(app)

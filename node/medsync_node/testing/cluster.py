@@ -1,7 +1,8 @@
 """A cluster: several real nodes on this machine, each `medsync run` in a process and a home of its own.
 
-They form one network and share one context. A node can be stopped, killed and started again; `Cluster.converged`
-waits for the fact that all running ones hold the same. Used by `medsync cluster` and by the fixture `cluster`.
+They form one network and share one context. A node can be stopped, killed and started again, and links between them cut
+or slowed (`links.py`); `Cluster.converged` waits for the fact that all running ones hold the same. Used by
+`medsync cluster` and by the fixture `cluster`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
 from medsync_client import Address, BlockingClient, ClientError
 from medsync_node import config, key_file
 from medsync_node.home import Home, write_private
+from medsync_node.testing.faults import Faults, Slow, read_sides
+from medsync_node.testing.links import Links, free_port
+from medsync_node.testing.waiting import PATIENCE, ClusterFailed, until
 from medsync_protocol.errors import OperatorError
 
 NAMES: Final = ("north", "south", "east", "west")  # then node5, node6, …
@@ -28,15 +32,9 @@ MAX_NODES: Final = 50  # processes of one machine: each takes about 100 MiB
 CONTEXT: Final = "shared"
 NETWORK: Final = "cluster"
 START_SECONDS: Final = 120.0  # many at once share two cores, and each loads libp2p for seconds
-PATIENCE: Final = 60.0  # until a fact about the cluster that does not come is an error
-POLL_SECONDS: Final = 0.05
 STOP_SECONDS: Final = 15.0  # a node told to stop finishes its requests, then closes its journal
 _FILE: Final = "cluster.json"
 _PASSPHRASE: Final = "passphrase"
-
-
-class ClusterFailed(OperatorError):
-    """A node did not start, or a fact did not come in time."""
 
 
 @dataclass(slots=True)
@@ -91,9 +89,14 @@ class ClusterNode:
 
 
 class Cluster:
-    """See the module. `directory` holds one home per node; an existing cluster there is taken up again."""
+    """See the module. `directory` holds one home per node; an existing cluster there is taken up again.
 
-    def __init__(self, directory: Path, *, nodes: int = 4, chain_rpc: str | None = None) -> None:
+    `breakable`: links pass doors at which they can be cut and slowed; decided when a cluster is made.
+    """
+
+    def __init__(
+        self, directory: Path, *, nodes: int = 4, chain_rpc: str | None = None, breakable: bool = False
+    ) -> None:
         if not 1 <= nodes <= MAX_NODES:
             raise OperatorError(f"a cluster has 1 to {MAX_NODES} nodes", advice="choose --nodes accordingly")
         self.directory = directory.absolute()
@@ -101,6 +104,7 @@ class Cluster:
         known = self._read().get("nodes", [])
         names = known or [*NAMES, *(f"node{n}" for n in range(len(NAMES) + 1, MAX_NODES + 1))][:nodes]
         self.nodes = {name: ClusterNode(name, Home(self.directory / name)) for name in names}
+        self.links = Links(self.directory, breakable)
 
     def __getitem__(self, name: str) -> ClusterNode:
         return self.nodes[name]
@@ -133,6 +137,7 @@ class Cluster:
         `tied`: they stop when this process ends, however it ends. Raises ClusterFailed.
         """
         self._make_homes()
+        self.links.start(tied=tied)
         self.start(*(node.name for node in self if node.pid() is None), tied=tied)
         self._form()
 
@@ -149,10 +154,13 @@ class Cluster:
             key_file.create(
                 node.home.key_file, identity, passphrase.read_text(), cost=key_file.Cost.DEVELOPER
             )
+            port = free_port()
             chosen = {
-                "listen": json.dumps([f"/ip4/127.0.0.1/tcp/{_free_port()}"]),
+                "listen": json.dumps([f"/ip4/127.0.0.1/tcp/{port}"]),
                 "passphrase_from": json.dumps(f"file:{passphrase}"),
             }
+            if self.links.breakable:
+                chosen["announce"] = json.dumps([f"/ip4/127.0.0.1/tcp/{self.links.add_door(node.name, port)}"])
             if self._chain_rpc is not None:
                 chosen["chain.rpc"] = json.dumps(self._chain_rpc)
             write_private(node.home.config_file, config.commented(chosen).encode())
@@ -190,6 +198,43 @@ class Cluster:
                 node.process.wait(STOP_SECONDS)
             until(lambda node=node: node.pid() is None, f"{node.name} to be gone", STOP_SECONDS)  # type: ignore[misc]
             node.client.close()
+        self.links.stop()
+
+    # -- breaking ---------------------------------------------------------------------------------------------
+
+    def partition(self, *sides: Iterable[str]) -> None:
+        """Cut every link between these sides; returns when no node has one across. Raises ClusterFailed.
+
+        Every node is on one side; what is written on one reaches the others only after `heal`.
+        """
+        parts = read_sides([" / ".join(",".join(side) for side in sides)], list(self.nodes))
+        self.links.set(replace(self.links.faults, sides=parts))
+        until(lambda: not self._linked_across(), "no link to be left between the sides")
+
+    def slow(self, name: str, ms: int, percent: float = 0.0) -> None:
+        """From now on every link of a node takes `ms` longer each way, and `percent` of what is sent is sent again."""
+        faults = self.links.faults
+        self.links.set(replace(faults, slow={**faults.slow, self[name].name: Slow(ms, percent)}))
+
+    def heal(self) -> None:
+        """End every fault; returns when all running nodes are linked again. Raises ClusterFailed."""
+        self.links.set(Faults())
+        running = [node.name for node in self.running()]
+        pairs = {(one, other) for one in running for other in running if one != other}
+        until(lambda: pairs <= self.linked(), "all nodes to be linked again")
+
+    def linked(self) -> set[tuple[str, str]]:
+        """(node, other) for every link that a running node says it has."""
+        return {
+            (node.name, str(peer["name"]))
+            for node in self.running()
+            for peer in node.client.status().peers
+            if peer["connected"]
+        }
+
+    def _linked_across(self) -> bool:
+        faults = self.links.faults
+        return any(faults.apart(one, other) for one, other in self.linked())
 
     # -- facts ------------------------------------------------------------------------------------------------
 
@@ -290,21 +335,3 @@ def _wait_ready(node: ClusterNode, ready: IO[bytes], deadline: float) -> bool:
     return bool(found) and ready.read(5) == b"ready"
 
 
-def _free_port() -> int:
-    import socket
-
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def until(fact: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-    """Return as soon as a fact holds. Raises ClusterFailed after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not fact():
-        if time.monotonic() > deadline:
-            raise ClusterFailed(
-                f"waited {seconds:.0f} s for {what}", advice="see the nodes' daemon.log and status"
-            )
-        time.sleep(POLL_SECONDS)
