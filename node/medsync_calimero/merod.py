@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -96,7 +97,8 @@ def _serve(settings: Merod, auth_mode: str) -> None:
     from medsync_node.home import Home
 
     files = Home(Path(HOME))
-    ours = config.load(files.path, {}, {"listen": list(settings.swarm), "chain.rpc": settings.rpc})
+    flags = {"listen": list(settings.swarm), "chain.rpc": settings.rpc, "announce": list(settings.announce) or None}
+    ours = config.load(files.path, {}, flags)
     logs.configure(ours.log_level, ours.log_format)
     options = Options(embedded=auth_mode == "embedded", admin=first_admin(), policy=settings.policy)
     door = partial(serving, host=settings.listen[0], port=settings.listen[1], options=options)
@@ -120,6 +122,35 @@ def change(
         merod_config.write(path, content)
     else:
         typer.echo(path.read_text("utf-8"), nl=False)
+
+
+@app.command()
+def pause(context: typer.Context) -> None:
+    """Hold a running node still, as a stalled machine is: it keeps its links and answers nobody."""
+    os.kill(_running(context), signal.SIGSTOP)
+    typer.echo("paused; `resume` lets it go on")
+
+
+@app.command()
+def resume(context: typer.Context) -> None:
+    """Let a paused node go on; it catches up by itself."""
+    os.kill(_running(context), signal.SIGCONT)
+    typer.echo("goes on")
+
+
+def _running(context: typer.Context) -> int:
+    from medsync_calimero.merod_config import BadMerodConfig
+    from medsync_node.home import Home
+    from medsync_protocol.errors import OperatorError
+
+    files = Home(_existing(context) / HOME)
+    try:
+        with files.locked():
+            raise BadMerodConfig("the node does not run", advice="start it with `run`")
+    except BadMerodConfig:
+        raise
+    except OperatorError:  # whoever holds the home wrote its process id
+        return int(files.lock_file.read_text())
 
 
 def _existing(context: typer.Context) -> Path:

@@ -27,6 +27,7 @@ class Merod:
     auth_mode: str
     policy: str
     rpc: str | None
+    announce: tuple[str, ...] = ()
 
 
 def fresh(server: tuple[str, int], swarm: tuple[str, int], auth_mode: str, boot_nodes: list[str]) -> dict[str, Any]:
@@ -67,6 +68,7 @@ def meant(content: dict[str, Any]) -> Merod:
     return Merod(
         listen=_host_port(server["listen"][0]), swarm=over_tcp, auth_mode=auth_mode,
         policy=str(ours.get("policy", "forward_only")), rpc=ours.get("rpc"),
+        announce=tuple(ours.get("announce", ())),
     )  # fmt: skip
 
 

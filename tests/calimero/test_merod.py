@@ -72,3 +72,23 @@ def test_a_normal_node_answers_as_merod_too_and_status_sees_its_contexts(tmp_pat
         assert process.wait(30) == 0
         assert process.stdout is not None
         process.stdout.close()
+
+
+@pytest.mark.long
+def test_a_paused_node_answers_nobody_and_then_goes_on(tmp_path: Path) -> None:
+    assert "does not run" in merod(tmp_path, "init", "--server-port", "0", "--swarm-port", "0").stderr + merod(tmp_path, "pause").stderr
+    command = [str(BIN / "medsync-merod"), "--home", str(tmp_path), "--node", "n", "run"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert process.stdout is not None
+        said = list(iter(process.stdout.readline, "ready\n"))
+        url = next(line.split("url=")[1].split()[0] for line in said if "answers as merod" in line)
+        assert merod(tmp_path, "pause").returncode == 0
+        assert Path(f"/proc/{process.pid}/stat").read_text().split()[2] == "T"
+        assert merod(tmp_path, "resume").returncode == 0
+        assert httpx.get(f"{url}/admin-api/health", timeout=30).json() == {"data": {"status": "alive"}}
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+        assert process.stdout is not None
+        process.stdout.close()

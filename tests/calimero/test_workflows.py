@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -60,3 +63,15 @@ def test_a_workflow_that_must_fail_does(tmp_path: Path) -> None:
 def test_all_twelve_are_run() -> None:
     found = {path.stem for path in (Path(__file__).parent / "workflows").glob("*.yml")}
     assert found == {*QUICK, *LONG, "key_value", "must_fail"} and len(found) == 12
+
+
+@pytest.mark.long
+def test_the_bench_prints_what_the_guide_shows() -> None:
+    done = subprocess.run([sys.executable, "-m", "scripts.benchmarks", "calimero"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert all(rate > 0 for rate in printed["calls_per_second_by_clients"].values())
+    assert set(printed["calls_per_second_by_clients"]) == {"1", "8"}
+    text = (ROOT / "node" / "coming-from-calimero.md").read_text("utf-8")
+    for what in ("1 client", "8 clients", "after the last of 1,000 calls", "after one call"):
+        assert re.search(rf"\| [^|]*{what} \| [\d,]+", text), what
