@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+from medsync_bridge.commands.reward import STRK
 from medsync_client import NotFound, Refused
 from medsync_client.accesses import AccessAnswer, AccessRequest
 from medsync_client.checkpoints import ChainRegistration, OpeningRequest
@@ -19,6 +22,7 @@ from medsync_client.erasures import OrderSigned
 from medsync_client.rewards import ClaimRequest, RewardTermsSet, SweepRequest, VetoRequest
 from medsync_client.subjects import SubjectEnrol
 from medsync_node.applications import APPLICATIONS
+from medsync_node.cli import run
 from medsync_protocol import stark
 from medsync_protocol.checkpoints import Checkpoints
 from medsync_protocol.claims import Claim
@@ -30,7 +34,7 @@ from medsync_protocol.erasure import EraseOrder, sign_order
 from medsync_protocol.ids import ContextId, Instant, NetworkId, SubjectRef
 from medsync_protocol.reward_labels import Report, relation_token, report_drafts
 from medsync_protocol.reward_pool import sweep_digest, veto_digest
-from medsync_protocol.rewards import Subtree, climb, reward_root
+from medsync_protocol.rewards import PayTree, Subtree, climb, reward_root
 from medsync_protocol.rule import Effect, Rule, member_actor
 from tests.node.api_world import Party, form, make_home, running, same, until
 from tests.node.test_api import refused
@@ -283,6 +287,38 @@ async def _taken_back_and_again(trial: Trial) -> None:
     assert (await north.client.explain_rewards("trial", period)).relations == ()
     coming = await north.client.explain_rewards("trial", period + 1)
     assert [one.counts for one in coming.relations] == [False] and not coming.closed
+
+
+async def test_the_command_line_says_what_was_earned_and_why(
+    trial: Trial, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def medsync(*words: str, code: int = 0) -> dict[str, Any]:
+        home = ("--node", str(tmp_path / "north"), "--json")
+        assert await trio.to_thread.run_sync(run, ["reward", *words, *home]) == code, capsys.readouterr().err
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    period = (await trial.ask(await trial.patient())).time // DAY_MS
+    terms = ("terms", "trial", "--contract", "0x7a", "--per-point", "1000", "--days", "1", "--first", str(period))
+    assert list((await medsync(*terms))["named"]) == []  # nothing until a checkpoint holds it
+    again = await medsync("explain", "trial", code=1)
+    assert again["error"]["code"] == "no_rewards"
+    named = TERMS.model_copy(update={"first": period, "window": 7 * 86_400, "cap": 1000, "token": STRK})
+    await trial.south.client.set_reward_terms("trial", named)
+    await trial.accept(trial.in_force)
+    await close(trial, period)
+    shown = await medsync("points", "trial")
+    assert [(one["name"], one["points"]) for one in shown["closed"][0]["points"]] == [("north", 1)]
+    why = await medsync("explain", "trial", "--period", str(period))
+    assert (why["points"], [one["counts"] for one in why["relations"]]) == (1, [True])
+    proof = await medsync("proof", "trial")
+    assert (proof["cumulative"], proof["reward_root"]) == ("1000", shown["root"]) and proof["pool"] == shown["pool"]
+    tree = PayTree({int(payee, 16): int(amount) for payee, amount in proof["earned"].items()})
+    assert (hex(tree.root.hash), str(tree.root.sum)) == (proof["tree_hash"], proof["sum"])
+    for verb in ("points", "explain", "proof"):
+        assert await trio.to_thread.run_sync(run, ["reward", verb, "trial", "--node", str(tmp_path / "north")]) == 0
+    said = capsys.readouterr().out
+    assert "north: 1\n" in said and "north gave south HRESCH" in said and "has earned 1000 by checkpoint" in said
 
 
 async def test_whoever_reports_a_refusal_is_shown_to_everyone_and_earns_nothing(trial: Trial) -> None:
