@@ -56,10 +56,12 @@ def strike(world: World, villain: str, hero: str) -> None:
     known = world.stash.get(villain)
     if known is None:
         return
+    removal = newest_removal(world, node.member)
+    if removal is None:
+        return  # nobody put it out, by the policy's own rule: nothing is stolen
+    final = settled_everywhere(world, removal.op_id)
     forger = Forger(world, node)
     operation = forger.removal(world.nodes[hero], known, chain=forger.chain(f"duel{world.elapsed}"))
-    removal = newest_removal(world, node.member)
-    final = removal is not None and settled_everywhere(world, removal.op_id)
     world.stash.setdefault("struck", []).append((villain, operation, final))
     forger.smuggle([operation], [n.name for n in world.honest()])
 
