@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-PACKAGES = ("medsync_protocol", "medsync_node", "medsync_client", "medsync_bridge", "medsync_chain")
+PACKAGES = ("medsync_protocol", "medsync_node", "medsync_client", "medsync_bridge", "medsync_chain", "medsync_calimero")
 PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines())
 
 
