@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.dashboard.world import CHROMIUM, DESKTOP, World, open_world
 
+OTHER_NAME = "node.example"  # to a browser another machine: what it allows on loopback it doesn't there
+
 
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
@@ -24,7 +26,7 @@ def chromium() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip(reason="no Chromium: `apt-get install chromium`, then the browser tests run")
     with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.getuid() == 0 else []
+        arguments = [f"--host-resolver-rules=MAP {OTHER_NAME} 127.0.0.1", *(["--no-sandbox"] if os.getuid() == 0 else [])]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
@@ -52,14 +54,16 @@ def visit(world: World, chromium: Browser) -> Iterator[Callable[..., Visitor]]:
     """Sign in with some scopes (none: all), or as the patient; at the end nothing was wrong in the browser."""
     opened: list[tuple[Any, Visitor]] = []
 
-    def enter(*scopes: str, patient: bool = False, javascript: bool = True, size: tuple[int, int] = DESKTOP) -> Visitor:
+    def enter(
+        *scopes: str, patient: bool = False, javascript: bool = True, size: tuple[int, int] = DESKTOP, host: str = "127.0.0.1"
+    ) -> Visitor:
         context = chromium.new_context(java_script_enabled=javascript, viewport={"width": size[0], "height": size[1]})
         page = context.new_page()
-        visitor = Visitor(page, world.base)
+        visitor = Visitor(page, world.base.replace("127.0.0.1", host))
         page.on("console", lambda one: visitor.troubles.append(one.text) if one.type in ("error", "warning") else None)
         page.on("pageerror", lambda one: visitor.troubles.append(str(one)))
         page.on("request", lambda one: visitor.hosts.add(one.url.split("/")[2]))
-        page.goto(world.link(*scopes, patient=patient))
+        page.goto(world.link(*scopes, patient=patient).replace("127.0.0.1", host))
         page.get_by_role("button", name="Sign in").click()
         opened.append((context, visitor))
         return visitor

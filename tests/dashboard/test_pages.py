@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard.conftest import Visitor
+from tests.dashboard.conftest import OTHER_NAME, Visitor
 from tests.dashboard.world import PHONE, World
 
 Visit = Callable[..., Visitor]
@@ -157,6 +157,13 @@ def test_a_patient_takes_a_consent_back_by_a_key_that_stays_in_the_browser(world
     seed = json.loads(world.key_file.read_text())["seed"]
     assert len(sent) == 1 and seed not in sent[0]
     assert visitor.go("/overview").status == 403 and visitor.go(f"/c/shared/subjects/{world.subject.subject}").status == 403
+
+
+def test_where_a_browser_lets_no_key_sign_the_patient_is_sent_to_the_command_line(visit: Visit) -> None:
+    visitor = visit(patient=True, host=OTHER_NAME)
+    expect(visitor.page.locator("#key-state")).to_contain_text("medsync consent revoke CONTEXT CONSENT --key FILE")
+    assert visitor.page.locator("form.revoke button:enabled").count() == 0 and not visitor.page.locator("#key-new").is_visible()
+    visitor.troubles = [one for one in visitor.troubles if "Cross-Origin-Opener-Policy" not in one]  # Chromium's note, same cause
 
 
 def test_the_keyboard_reaches_the_content_and_every_control_is_seen_in_focus(visit: Visit) -> None:
