@@ -146,7 +146,7 @@ def _add_auth(app: FastAPI, auth: Auth) -> None:
 
     @app.post("/auth/token")
     async def token(request: Request) -> dict[str, Any]:
-        return {"data": auth.log_in(await body(request))}
+        return {"data": await auth.log_in(await body(request))}
 
     @app.post("/auth/refresh")
     async def refresh(request: Request) -> dict[str, Any]:

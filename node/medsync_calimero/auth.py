@@ -14,6 +14,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import trio
+
 from medsync_calimero.answers import Answered
 from medsync_protocol.crypto import derive
 
@@ -52,7 +54,7 @@ class Auth:
 
     # -- tokens -----------------------------------------------------------------------------------------------
 
-    def log_in(self, body: Mapping[str, Any]) -> dict[str, str]:
+    async def log_in(self, body: Mapping[str, Any]) -> dict[str, str]:
         """Tokens for a user and password; with fewer permissions where `permissions` asks for these. Raises Answered."""
         given = body.get("provider_data")
         if body.get("auth_method") != "user_password" or not isinstance(given, dict):
@@ -62,7 +64,8 @@ class Auth:
             raise Answered(403, "nobody can log in yet: start the node with MERO_AUTH_ADMIN_USER and MERO_AUTH_ADMIN_PASSWORD")
         row = self._book.get("users", name)
         salt = bytes(16) if row is None else bytes.fromhex(row["salt"])
-        same = hmac.compare_digest(_hashed(password, salt), bytes(64) if row is None else bytes.fromhex(row["hash"]))
+        given_hash = await trio.to_thread.run_sync(_hashed, password, salt)
+        same = hmac.compare_digest(given_hash, bytes(64) if row is None else bytes.fromhex(row["hash"]))
         if row is None or not same:
             raise Answered(401, "the user name or the password is wrong")
         asked = body.get("permissions") or row["permissions"]

@@ -45,6 +45,8 @@ class Rpc:
                 output = await self._contexts.execute(params.get("contextId"), params.get("method"), params.get("argsJson") or {})
                 return {"result": {"output": output}}
             if request.get("method") == "sync_status":
+                if self._auth is not None:
+                    self._auth.require(token, f"context:sync[{params.get('contextId')}]")
                 return {"result": self._contexts.sync_status(params.get("contextId"))}
         except CallError as error:
             return {"error": {"type": "FunctionCallError", "data": error.data if isinstance(error.data, str) else text_of(error.data)}}

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from medsync_protocol import capabilities
 from medsync_protocol.application import OpenedEntry
 from medsync_protocol.applications import running
-from medsync_protocol.applications.interface import App, Call, CallFailed, Json
+from medsync_protocol.applications.interface import App, Call, CallFailed, Json, text_of
 from medsync_protocol.applications.running import Outcome, failure
 from medsync_protocol.capabilities import ALL, Capability
 from medsync_protocol.crypto import blake2b
 from medsync_protocol.errors import Malformed, Refused
 from medsync_protocol.group_record import Record, What
+from medsync_protocol.group_table import may_stand
 from medsync_protocol.ids import MemberId, SubjectRef
 from medsync_protocol.kinds import EntryKind, Role, Verdict
 from medsync_protocol.timeline import Changes, Place, Timeline
@@ -86,6 +87,9 @@ class GroupApplication:
         self.role_of: Callable[[OpenedEntry], Role | None] | None = None
         self._timeline: Timeline[Made] = Timeline(self._apply)
         self._told: set[Place] = set()
+        self._roles: dict[Place, tuple[OpenedEntry, Role | None]] = {}
+        self.membership: object = None
+        """The membership that roles were last looked up in."""
         self._followers: list[Follower] = []
 
     # -- Application ------------------------------------------------------------------------------------------
@@ -162,9 +166,18 @@ class GroupApplication:
         return known is not None and known.changes
 
     def trial(self, record: Record, author: MemberId, role: Role | None, clock: int) -> Outcome:
-        """What a record would do if it were the newest."""
+        """What a record would do if it were the newest, by a clock that shows `clock` or later."""
         self._timeline.advance()
-        return self._outcome(record, author, role, clock, bytes(32))[0]
+        return self._outcome(record, author, role, max(clock, self._timeline.newest() + 1), bytes(32))[0]
+
+    def reconsider(self) -> None:
+        """The membership changed: fold anew if somebody's role at what it wrote is another now."""
+        assert self.role_of is not None, "a group is read through `group_of`"
+        for place, (entry, role) in self._roles.items():
+            if place in self._timeline and self.role_of(entry) is not role:
+                self._roles.clear()
+                self._timeline.restart()
+                return
 
     def state_hash(self, instance: bytes) -> bytes:
         """32 bytes, a function of the instance's state alone."""
@@ -198,6 +211,7 @@ class GroupApplication:
     def _apply(self, place: Place, made: Made) -> Changes:
         assert self.role_of is not None, "a group is read through `group_of`"
         role = self.role_of(made.entry)
+        self._roles[place] = (made.entry, role)
         outcome, changes = self._outcome(made.record, made.author, role, place[0], instance_id(place[1], place[2]))
         if place not in self._told:
             self._told.add(place)
@@ -252,8 +266,6 @@ class GroupApplication:
 
     def _put(self, record: Record, author: MemberId, role: Role | None) -> tuple[Outcome, Changes]:
         own = any(record.name == start + author.hex() for start in capabilities.OWN)
-        if record.name.startswith(INSTANCE_KEY):
-            return failure("instances are created, not put"), []
         if not own and not record.name.startswith(BLOB_KEY) and role is not Role.ADMIN:
             bit = capabilities.needed(record.name, record.text == "null")
             if bit is None:
@@ -261,10 +273,12 @@ class GroupApplication:
             if not self._held(author, role) & bit:
                 return failure(_lacks(bit)), []
         try:
-            gone = json.loads(record.text) is None
+            value = json.loads(record.text)
         except ValueError:
             return failure("the value is no JSON"), []
-        return Outcome(), [(OWN_TABLE, record.name, None if gone else record.text)]
+        if not may_stand(record.name, value):
+            return failure("no such value may stand there"), []
+        return Outcome(), [(OWN_TABLE, record.name, None if value is None else text_of(value))]
 
     def _held(self, member: MemberId, role: Role | None) -> int:
         if role is Role.ADMIN:
@@ -319,4 +333,7 @@ def group_of(replica: Replica) -> GroupApplication:
             return None if standing is None else standing.role
 
         application.role_of = role_of
+    if application.membership is not replica.membership:
+        application.membership = replica.membership
+        application.reconsider()
     return application

@@ -61,6 +61,10 @@ class Timeline(Generic[T]):
         self.advance()
         return self.tables.get(name, {})
 
+    def newest(self) -> int:
+        """The clock of the last record; 0 for none."""
+        return self._places[-1][0] if self._places else 0
+
     def advance(self) -> None:
         """Apply what was not applied yet."""
         assert not self._busy, "a record asks for no tables but those it is given"

@@ -154,6 +154,33 @@ def test_capabilities_count_in_the_order_of_records() -> None:
     assert ours.capabilities(MEMBER, Role.READER) == 0
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("subgroup/" + "0" * 64, {"visibility": "open"}), ("subgroup/x", None), ("blob/" + "0" * 64, {"size": 1, "pieces": [["x", 1]]}),
+     ("capabilities", "all"), ("capabilities", True), ("metadata", {"name": 1, "data": {}}), ("instance/" + "0" * 64, ["kv_store", "", ""]), ("anything", 1)],
+)  # fmt: skip
+def test_nothing_without_meaning_stands_in_a_groups_table_even_if_an_admin_wrote_it(key: str, value: Any) -> None:
+    ours = group()
+    ours.fold(entry(1, Record(What.PUT, b"", key, json.dumps(value))), Verdict.EFFECTIVE)
+    assert ours.table_hash() == group().table_hash()
+
+
+def test_a_role_that_turned_out_another_changes_what_its_holder_did() -> None:
+    ours = group()
+    ours.fold(entry(1, MADE), Verdict.EFFECTIVE)
+    assert len(ours.instances()) == 1
+    ours.role_of = lambda entry: Role.MEMBER
+    ours.reconsider()
+    assert ours.instances() == {}
+
+
+def test_a_trial_is_later_than_what_is_held() -> None:
+    ours = group()
+    ours.fold(entry(1, MADE), Verdict.EFFECTIVE)
+    ours.fold(entry(2, call("set", key="a", value="ahead"), clock=1 << 40), Verdict.EFFECTIVE)
+    assert ours.trial(call("remove", key="a"), ADMIN, Role.ADMIN, 5).output == "ahead"
+
+
 def test_only_its_creator_or_an_admin_deletes_an_instance() -> None:
     ours = group()
     ours.fold(entry(1, MADE), Verdict.EFFECTIVE)

@@ -184,11 +184,14 @@ async def test_embedded_authentication_asks_for_a_token_with_the_permission(tmp_
         await north.post("install-dev-application", {"path": "kv_store.wasm"})
         _, context = await joined(north)
         assert (await north.client.head("/auth/validate")).status_code == 200
+        asked = {"id": 1, "method": "sync_status", "params": {"contextId": context}}
+        assert "result" in (await north.client.post("/jsonrpc", json=asked)).json()
         narrow = (await log_in("a long password", [f"context:execute[{context},,get]"])).json()["data"]["access_token"]
         north.client.headers["Authorization"] = f"Bearer {narrow}"
         assert await north.call(context, "get", key="a") is None
         assert "lacks the permission" in (await north.call(context, "set", key="a", value="1"))["error"]["data"]
         assert "lacks" in await north.get("contexts", status=403)
+        assert (await north.client.post("/jsonrpc", json=asked)).status_code == 403
         again = (await north.client.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]})).json()["data"]
         north.client.headers["Authorization"] = f"Bearer {again['access_token']}"
         assert await north.call(context, "set", key="a", value="1") is None
