@@ -142,8 +142,8 @@ class RewardRelation(View):
 
 
 class RewardExplanation(View):
-    """Which relations a period has, as far as this node may know. `unexplained`: points of this node's member without one:
-    their inputs were erased since, or a report is false."""
+    """Which relations a period has, as far as this node may know. `unexplained`: points without one, of this
+    node's member, or of all where it audits: their inputs were erased since, or a report is false."""
 
     period: int
     closed: bool

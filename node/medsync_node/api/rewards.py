@@ -148,11 +148,12 @@ async def explanation(node: Node, replica: Replica, period: int) -> RewardExplan
                 counts=one.token in agreed.get((one.custodian, one.requester), ()),
             )
         )  # fmt: skip
-    mine = frozenset().union(*(tokens for (custodian, _), tokens in agreed.items() if custodian == replica.member))
+    audits = replica.member in replica.genesis.auditors
+    paid = (tokens for (custodian, _), tokens in agreed.items() if audits or custodian == replica.member)
     return RewardExplanation(
         period=period, closed=closed is not None, relations=tuple(rows),
         points=0 if closed is None else closed.points.get(replica.member, 0),
-        unexplained=len(mine - {bytes.fromhex(row.token) for row in rows}),
+        unexplained=len(frozenset().union(*paid) - {bytes.fromhex(row.token) for row in rows}),
     )  # fmt: skip
 
 

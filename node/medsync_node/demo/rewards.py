@@ -16,7 +16,7 @@ from medsync_node.demo.checkpoint import advance
 from medsync_node.demo.consent import sign_and_grant
 from medsync_node.demo.decision import ask
 from medsync_node.demo.paying import TOKEN, WINDOW_SECONDS
-from medsync_node.demo.world import FOUNDER, LAB, SECOND, THIRD, World
+from medsync_node.demo.world import AUDITOR, FOUNDER, LAB, SECOND, THIRD, World
 from medsync_node.reward_reports import reports_in_labels
 from medsync_protocol.certificate import Accepted
 from medsync_protocol.ids import SubjectRef
@@ -135,12 +135,17 @@ async def _pay(world: World, chapter: Chapter, day: int) -> Accepted:
 
 
 async def _explain(world: World, chapter: Chapter, day: int) -> None:
-    """Both parties see why; the lab's accesses, which it could not report any more, are worth nothing."""
+    """Both parties see why, and the auditor for all; the lab's accesses, which it could not report any more, are worth nothing."""
     at = world.facts["context"]
     mine, theirs = [await world[name].client.explain_rewards(at, day) for name in (FOUNDER, SECOND)]
     counted = {one.receipt for one in mine.relations if one.counts}
     chapter.check("every_point_has_a_receipt_that_recomputes", len(counted) == len(PURPOSES) and mine.unexplained == 0)
     chapter.check("the_requester_sees_the_same_relations", counted == {one.receipt for one in theirs.relations if one.counts})
+    k = world[FOUNDER].node.engine.checkpoints(world.context).accepted
+    await world.until(AUDITOR, lambda: world[AUDITOR].node.engine.checkpoints(world.context).accepted >= k, "the root")
+    audited = await world[AUDITOR].client.explain_rewards(at, day)
+    found = {one.receipt for one in audited.relations if one.counts}
+    chapter.check("an_auditor_recomputes_every_point", found == counted and audited.unexplained == 0)
     lab = [one for one in mine.relations if one.requester == world[LAB].member.hex()]
     chapter.check("what_one_side_alone_reports_is_worth_nothing", all(one.reported_by_custodian and not one.counts for one in lab))  # fmt: skip
     told = {True: "counts", False: "one side only"}
