@@ -52,7 +52,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Accepted: a node that is there is left as it is.")] = False,
 ) -> None:
     """Make a node: keys under a generated passphrase in a file of mode 0600, and config.toml."""
-    from medsync_calimero import merod_config
+    from medsync_calimero import breakable, merod_config
     from medsync_node import config, key_file
     from medsync_node.home import Home, write_private
 
@@ -70,6 +70,9 @@ def init(
     write_private(files.path / PASSPHRASE, passphrase.encode())
     key_file.create(files.key_file, key_file.new_identity(directory.name[:64]), passphrase, cost=key_file.Cost.DEVELOPER)
     write_private(files.config_file, config.commented({}).encode())
+    cluster = breakable.directory()
+    if cluster is not None:
+        content["medsync"]["announce"] = [breakable.enter(cluster, directory.name, files.path, swarm_port)]
     merod_config.write(Path("config.toml"), content)
     typer.echo(f"made node {directory.name} in {directory}")
 
@@ -90,6 +93,7 @@ def run(
 def _serve(settings: Merod, auth_mode: str) -> None:
     from functools import partial
 
+    from medsync_calimero import breakable
     from medsync_calimero.app import Options
     from medsync_calimero.serving import first_admin, serving
     from medsync_node import config, logs
@@ -102,7 +106,8 @@ def _serve(settings: Merod, auth_mode: str) -> None:
     logs.configure(ours.log_level, ours.log_format)
     options = Options(embedded=auth_mode == "embedded", admin=first_admin(), policy=settings.policy)
     door = partial(serving, host=settings.listen[0], port=settings.listen[1], options=options)
-    serve(files, ours, (files.path / PASSPHRASE).read_text(), door=door)
+    with breakable.doors(breakable.directory()):
+        serve(files, ours, (files.path / PASSPHRASE).read_text(), door=door)
 
 
 @app.command("config")

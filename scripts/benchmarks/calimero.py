@@ -31,9 +31,9 @@ PATIENCE: Final = 60.0
 class Merod:
     """One process."""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, swarm: int = 0) -> None:
         self._at = [str(MEROD), "--home", str(directory), "--node", name]
-        subprocess.run([*self._at, "init", "--server-port", "0", "--swarm-port", "0"], check=True, capture_output=True)
+        subprocess.run([*self._at, "init", "--server-port", "0", "--swarm-port", str(swarm)], check=True, capture_output=True)
         self.process = subprocess.Popen([*self._at, "run"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -60,7 +60,8 @@ class Merod:
         self.process.wait(30)
 
 
-def _set(client: httpx.Client, context: str, key: str) -> None:
+def put_value(client: httpx.Client, context: str, key: str) -> None:
+    """One call of `set`."""
     params = {"contextId": context, "method": "set", "argsJson": {"key": key, "value": "x" * 32}}
     answer = client.post("/jsonrpc", json={"jsonrpc": "2.0", "id": 1, "method": "execute", "params": params}).json()
     assert "result" in answer, answer
@@ -70,7 +71,7 @@ def _rate(url: str, context: str, clients: int) -> float:
     def write(number: int) -> None:
         with httpx.Client(base_url=url, timeout=PATIENCE) as client:
             for count in range(CALLS // clients):
-                _set(client, context, f"{number}/{count}")
+                put_value(client, context, f"{number}/{count}")
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(clients)]
     began = time.perf_counter()
@@ -81,7 +82,8 @@ def _rate(url: str, context: str, clients: int) -> float:
     return CALLS // clients * clients / (time.perf_counter() - began)
 
 
-def _agree(one: Merod, other: Merod, context: str) -> float:
+def agree(one: Merod, other: Merod, context: str) -> float:
+    """Seconds until both say the same state hash."""
     began = time.perf_counter()
     while one.state(context) != other.state(context):
         if time.perf_counter() - began > PATIENCE:
@@ -101,13 +103,13 @@ def measured() -> dict[str, Any]:
         context = north.post("contexts", {"applicationId": application, "groupId": namespace})["contextId"]
         invitation = north.post(f"namespaces/{namespace}/invite", {})["invitation"]
         south.post(f"namespaces/{namespace}/join", {"invitation": invitation})
-        _agree(north, south, context)
+        agree(north, south, context)
         rates = {str(clients): round(_rate(north.url, context, clients)) for clients in CLIENTS}
-        burst = _agree(north, south, context)
+        burst = agree(north, south, context)
         single = []
         for number in range(ROUNDS):
-            _set(north.client, context, f"round {number}")
-            single.append(_agree(north, south, context) * 1000)
+            put_value(north.client, context, f"round {number}")
+            single.append(agree(north, south, context) * 1000)
         return {
             "machine": machine(), "calls": CALLS, "calls_per_second_by_clients": rates,
             "agree_after_burst_ms": round(burst * 1000), "agree_after_one_call_ms": round(statistics.median(single)),
