@@ -51,6 +51,8 @@ def test_a_session_ends_with_the_shift_when_left_alone_and_with_its_token() -> N
     _, cookie = entered
     assert held.find(IDLE_MS - 1, cookie) and held.find(2 * IDLE_MS - 2, cookie)
     assert held.find(3 * IDLE_MS, cookie) is None, "left alone for an hour"
+    _, watched = held.enter(0, held.link(0, ALL)) or pytest.fail("no session")
+    assert held.find(IDLE_MS - 1, watched, used=False) and held.find(IDLE_MS, watched, used=False) is None, "only the page asked"
     _, busy = held.enter(0, held.link(0, ALL)) or pytest.fail("no session")
     for at in range(0, SESSION_MS, IDLE_MS // 2):
         assert held.find(at, busy)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from medsync_client.accesses import AccessRow
+from medsync_client.contexts import Context
 from medsync_client.consents import WireActor, WirePeriod, WireRule
 from medsync_client.operations import OperationRow
 from medsync_node.dashboard.drawing import LANE, LEFT, STEP, TOP, draw
 from medsync_node.dashboard.pages.access import unmatched
+from medsync_node.dashboard.pages.overview import place
 from medsync_node.dashboard.rendering import page
 from medsync_node.dashboard.words import ACTIONS, PURPOSES, sentence
 from medsync_protocol.purposes import is_known
@@ -61,3 +63,14 @@ def test_operations_are_drawn_in_lanes_with_lines_to_what_is_in_sight() -> None:
 def test_what_others_wrote_is_escaped() -> None:
     shown = page("sign_in.html", session=None, node_name="<script>x</script>", code='"><b>', used=False)
     assert b"<script>x" not in shown.body and b"<b>" not in bytes(shown.body)
+
+
+def test_a_context_is_linked_by_its_name_where_that_is_plain_and_no_others() -> None:
+    def context(id_: str, name: str) -> Context:
+        return Context.model_validate({
+            "id": id_ * 64, "name": name, "application": "medsync", "policy": "any_admin", "role": "admin", "members": 1,
+            "voters": 1, "quorum": 1, "epoch": 1, "operations": 1, "checkpoint": {},
+        })  # fmt: skip
+
+    everyone = [context("1", "trial"), context("2", "a/b?"), context("3", "twin"), context("4", "twin")]
+    assert [place(one, everyone) for one in everyone] == ["trial", "2" * 64, "3" * 64, "4" * 64]

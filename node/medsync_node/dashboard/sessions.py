@@ -89,8 +89,8 @@ class Sessions:
         self._held[session.digest] = session
         return session, cookie
 
-    def find(self, now: int, cookie: str) -> Session | None:
-        """The session of a cookie, which counts as used now."""
+    def find(self, now: int, cookie: str, *, used: bool = True) -> Session | None:
+        """The session of a cookie. Being asked for counts as use, unless it was the page itself that asked."""
         digest = _digest(cookie)
         found = self._held.get(digest)
         if found is None or not hmac.compare_digest(found.digest, digest):
@@ -98,8 +98,9 @@ class Sessions:
         if not found.valid(now) or not self._stands(found.grant):
             del self._held[digest]
             return None
-        self._held[digest] = seen = replace(found, seen=now)
-        return seen
+        if used:
+            self._held[digest] = found = replace(found, seen=now)
+        return found
 
     def stands(self, now: int, session: Session) -> bool:
         """Whether it is still in force; asking does not count as using it."""

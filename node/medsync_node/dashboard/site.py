@@ -46,6 +46,7 @@ OF_STAFF: Final[tuple[tuple[str, str, Page], ...]] = (
     *overview.PAGES, *consents.PAGES, *access.PAGES, *subjects.PAGES, *members.PAGES, *operations.PAGES, *anchors.PAGES,
     *rewards.PAGES, *audit.PAGES,
 )  # fmt: skip
+LIVE_PART: Final = "now"  # id of what asks again by itself when something happened: nobody need be at the screen
 STATUSES: Final = {"scope_missing": 403, "read_only": 403, "foreign_form": 403, "not_permitted": 403}
 """Codes of refusals that are about who asks."""
 STATUS_OF: Final[dict[type[ClientError], int]] = {BadRequest: 422, NotFound: 404, Unauthorised: 401}
@@ -77,7 +78,8 @@ class Site:
         ]
 
     def _session(self, request: Request) -> Session | None:
-        return self._door.sessions.find(now_ms(), request.cookies.get(self._cookie, ""))
+        by_itself = request.headers.get("hx-trigger") == LIVE_PART or request.url.path.endswith("/live")
+        return self._door.sessions.find(now_ms(), request.cookies.get(self._cookie, ""), used=not by_itself)
 
     def _page(self, shown: Page, of_patients: bool | None) -> Callable[[Request], Awaitable[Response]]:
         """A page for whoever is signed in; `of_patients` None: for both kinds of people."""
