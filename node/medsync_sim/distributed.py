@@ -1,4 +1,4 @@
-"""Chunks on Ray or Dask (extra `distributed`), behind the same call as on processes."""
+"""Chunks on Ray or Dask, where one is installed, behind the same call as on processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def on_engine(engine: str, function: Callable[[C], R], chunks: Sequence[C]) -> I
         library: Any = import_module("ray" if engine == "ray" else "distributed")
     except ImportError as error:
         raise Refused(
-            f"{engine} is not installed", code="no_engine", advice=f"pip install 'medsync[distributed]' brings {engine}"
+            f"{engine} is not installed", code="no_engine",
+            advice=f"pip install {'ray' if engine == 'ray' else 'distributed'} into this environment",
         ) from error  # fmt: skip
     return _on_ray(library, function, chunks) if engine == "ray" else _on_dask(library, function, chunks)
 
