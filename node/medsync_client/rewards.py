@@ -16,9 +16,11 @@ MAX_POINTS = 2**32 - 1
 class RewardTermsSet(Body):
     """What rewards shall be, by this node's member, a voter: in force once a quorum of the voters named the same.
 
-    `window` in seconds, as the pool was made with; `first` None: the period that it is now.
+    `pool`, `token`, `window` (seconds) and `salt` as the pool was made with: they are held against its name, as nothing can
+    be changed later. `first` None: the period that it is now.
     """
 
+    pool: Felt
     contract: Felt
     token: Felt
     window: int = Field(ge=0, lt=1 << 32)

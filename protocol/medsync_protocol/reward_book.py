@@ -152,11 +152,7 @@ class RewardBook:
     def pool_at(self, anchor: Anchor, context: int) -> Felt:
         """As `pool`."""
         assert self.terms is not None
-        terms = self.terms
-        return pool_hash(
-            chain_id=anchor.chain_id, contract=terms.contract, context=context, token=terms.token,
-            window=terms.window, salt=terms.salt,
-        )  # fmt: skip
+        return pool_name(self.terms, anchor, context)
 
     @property
     def tree(self) -> PayTree:
@@ -205,6 +201,14 @@ class RewardBook:
 
 
 NO_REWARDS: Final = RewardBook()
+
+
+def pool_name(terms: RewardTerms, anchor: Anchor, context: int) -> Felt:
+    """The name of the pool that these terms are about; `context` is the context's felt at the anchor."""
+    return pool_hash(
+        chain_id=anchor.chain_id, contract=terms.contract, context=context, token=terms.token,
+        window=terms.window, salt=terms.salt,
+    )  # fmt: skip
 
 
 def _root(pool: Felt, earned: Mapping[int, int]) -> Felt:

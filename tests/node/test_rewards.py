@@ -34,14 +34,14 @@ from medsync_protocol.erasure import EraseOrder, sign_order
 from medsync_protocol.ids import ContextId, Instant, NetworkId, SubjectRef
 from medsync_protocol.reward_labels import Report, relation_token, report_drafts
 from medsync_protocol.reward_pool import sweep_digest, veto_digest
-from medsync_protocol.rewards import PayTree, Subtree, climb, reward_root
+from medsync_protocol.rewards import PayTree, Subtree, climb, pool_hash, reward_root
 from medsync_protocol.rule import Effect, Rule, member_actor
 from tests.node.api_world import Party, form, make_home, running, same, until
 from tests.node.test_api import refused
 
 SEED = blake2b(b"ann")
 DAY_MS = 86_400_000
-TERMS = RewardTermsSet(contract="0x7a", token="0x47", window=60, per_point=1000, days=1, cap=100)
+TERMS = RewardTermsSet(pool="0x1", contract="0x7a", token="0x47", window=60, per_point=1000, days=1, cap=100)
 
 
 class Trial:
@@ -138,6 +138,16 @@ class Trial:
         found = self.checkpoints(party).acceptance.rewards.closed
         return -1 if found is None else found.period
 
+    def terms(self, **changes: Any) -> RewardTermsSet:
+        """TERMS, changed, for the pool that they give a name to."""
+        wanted = TERMS.model_copy(update=changes)
+        acceptance = self.checkpoints(self.north).acceptance
+        pool = pool_hash(
+            chain_id=acceptance.contract.chain_id, contract=int(wanted.contract, 16), token=int(wanted.token, 16),
+            context=acceptance.head.statement.context, window=wanted.window, salt=0,
+        )  # fmt: skip
+        return wanted.model_copy(update={"pool": hex(pool)})
+
     def in_force(self) -> bool:
         return all(self.checkpoints(one).acceptance.rewards.terms is not None for one in self.everyone)
 
@@ -174,7 +184,7 @@ async def _anchored(party: Party) -> bool:
 async def agree(trial: Trial, first: int) -> None:
     """Both voters name the same terms, and a checkpoint holds it."""
     for one in trial.everyone:
-        await one.client.set_reward_terms("trial", TERMS.model_copy(update={"first": first}))
+        await one.client.set_reward_terms("trial", trial.terms(first=first))
     await trial.accept(trial.in_force)
 
 
@@ -190,8 +200,9 @@ async def test_a_period_ends_in_a_claim_and_nothing_changes_it_any_more(trial: T
     await refused(north.client.reward_proof("trial"), NotFound, "nothing_earned")
     await refused(north.client.explain_rewards("trial"), NotFound, "no_rewards")
     await refused(north.client.sign_veto("trial", VetoRequest(k=1, tree_hash="0x1", sum="1")), NotFound, "no_rewards")
-    wrong = TERMS.model_copy(update={"least": 5})
+    wrong = trial.terms(least=5)
     await refused(north.client.set_reward_terms("trial", wrong), BadRequest, "malformed", advice=False)
+    await refused(north.client.set_reward_terms("trial", TERMS), Refused, "wrong_pool")
     ann = await trial.patient()
     first = await trial.ask(ann)
     assert [(await trial.ask(ann)).answer, (await trial.ask(ann, "ETREAT")).answer] == ["PERMIT", "PERMIT"]
@@ -299,11 +310,11 @@ async def test_the_command_line_says_what_was_earned_and_why(
         return found
 
     period = (await trial.ask(await trial.patient())).time // DAY_MS
-    terms = ("terms", "trial", "--contract", "0x7a", "--per-point", "1000", "--days", "1", "--first", str(period))
+    named = trial.terms(first=period, window=7 * 86_400, cap=1000, token=STRK)
+    terms = ("terms", "trial", named.pool, "--contract", "0x7a", "--per-point", "1000", "--days", "1", "--first", str(period))
     assert list((await medsync(*terms))["named"]) == []  # nothing until a checkpoint holds it
     again = await medsync("explain", "trial", code=1)
     assert again["error"]["code"] == "no_rewards"
-    named = TERMS.model_copy(update={"first": period, "window": 7 * 86_400, "cap": 1000, "token": STRK})
     await trial.south.client.set_reward_terms("trial", named)
     await trial.accept(trial.in_force)
     await close(trial, period)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Pay what accepted checkpoints say was earned.")
 pool_app = typer.Typer(no_args_is_help=True, help="Make a pool, fund it, see what it holds.")
 app.add_typer(pool_app, name="pool")
-_READING = "reward terms trial --contract 0x7a… --per-point 1000 --days 30"
+_READING = "reward terms trial 0x2f… --contract 0x7a… --per-point 1000 --days 30"
 app.command(epilog=options.examples(_READING))(reward_reading.terms)
 app.command(epilog=options.examples("reward points trial", "reward points trial --json"))(reward_reading.points)
 app.command(epilog=options.examples("reward proof trial --k 12 --json > tree.json"))(reward_reading.proof)

@@ -25,6 +25,7 @@ DAY = 86_400  # seconds
 
 def terms(
     context: Context,
+    pool: Annotated[str, typer.Argument(metavar="POOL", help="The pool's name, as `pool create` printed it.")],
     contract: Annotated[str, typer.Option("--contract", metavar="ADDRESS", help="The reward pool contract.")],
     per_point: Annotated[int, typer.Option("--per-point", min=1, help="What a point is worth, smallest units.")],
     token: Annotated[str, typer.Option("--token", metavar="ADDRESS", help="What is paid in.")] = STRK,
@@ -46,7 +47,7 @@ def terms(
     from medsync_client.rewards import RewardTermsSet
 
     body = RewardTermsSet(
-        contract=hex(options.felt(contract, "--contract")), token=hex(options.felt(token, "--token")),
+        pool=hex(options.felt(pool, "POOL")), contract=hex(options.felt(contract, "--contract")), token=hex(options.felt(token, "--token")),
         window=round(window_days * DAY), salt=hex(salt), per_point=per_point, days=days, cap=cap, least=least, first=first,
     )  # fmt: skip
     with BlockingClient(options.node_of(node)) as client:

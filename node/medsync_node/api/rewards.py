@@ -21,7 +21,7 @@ from medsync_protocol.claims import Claim
 from medsync_protocol.errors import NotPermitted, Refused
 from medsync_protocol.ids import MemberId, short
 from medsync_protocol.kinds import Role
-from medsync_protocol.reward_book import Closed, RewardBook
+from medsync_protocol.reward_book import Closed, RewardBook, pool_name
 from medsync_protocol.reward_labels import RewardTerms, terms_draft
 from medsync_protocol.reward_points import matched
 from medsync_protocol.reward_pool import Pending, Pool
@@ -187,7 +187,14 @@ def routes(node: Node) -> APIRouter:
             raise NotPermitted(
                 "only voters name reward terms", code="not_a_voter", advice="ask a voter of the context"
             )
-        await write(node, replica, lambda now: (None, [terms_draft(_terms(body, now))]))
+        terms = _terms(body, node.now())
+        named = pool_name(terms, acceptance.contract, acceptance.head.statement.context)
+        if named != int(body.pool, 16):
+            raise Refused(
+                f"a pool of this contract, token, window and salt is called {named:#x}", code="wrong_pool",
+                advice="give all of them as the pool was made with: see `medsync reward pool status`",
+            )  # fmt: skip
+        await write(node, replica, lambda now: (None, [terms_draft(terms)]))
         return rewards_view(replica, acceptance)
 
     @router.get("/contexts/{context}/rewards/proof")

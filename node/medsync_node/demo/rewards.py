@@ -62,8 +62,9 @@ async def _ask(world: World, purpose: str) -> AccessAnswer:
 async def _agree(world: World, chapter: Chapter, day: int) -> None:
     """Each hospital names the same terms; a checkpoint puts them in force."""
     terms = RewardTermsSet(
-        contract=world.paying.contract, token=TOKEN, window=WINDOW_SECONDS, per_point=PER_POINT, days=1, cap=100, first=day
-    )
+        pool=hex(int(world.paying.pool, 16)), contract=hex(int(world.paying.contract, 16)), token=TOKEN,
+        window=WINDOW_SECONDS, per_point=PER_POINT, days=1, cap=100, first=day,
+    )  # fmt: skip
     for name in world.hospitals:
         await world[name].client.set_reward_terms(world.facts["context"], terms)
     writers = [world.replica(name) for name in world.hospitals]
