@@ -18,7 +18,7 @@ from medsync_calimero.app import Options
 from medsync_calimero.serving import serving
 from medsync_node.transport import MemoryNetwork
 from medsync_protocol.errors import OperatorError
-from tests.calimero.door_world import invite, joined, parties, party
+from tests.calimero.door_world import agreed, invite, joined, parties, party
 
 HERE = Path(__file__).parent
 NODE = shutil.which("node")
@@ -58,7 +58,8 @@ async def test_a_stream_tells_of_calls_and_members_that_were_made_elsewhere(tmp_
                 await invite(north, south, namespace)
                 member = (await heard(lines))["result"]
                 assert member == {"groupId": namespace, "type": "GroupMembershipEvent", "data": {"kind": "MemberAdded", "member": south.account}}
-                await south.call(context, "set", key="a", value="1")
+                await agreed(context, north, south)
+                assert await south.call(context, "set", key="a", value="1") is None
                 event = (await heard(lines))["result"]
                 assert event["contextId"] == context and event["data"]["events"][0]["kind"] == "Inserted"
             assert (await client.get("/sse/session/none")).status_code == 404
