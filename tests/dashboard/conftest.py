@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +66,7 @@ def visit(world: World, chromium: Browser) -> Iterator[Callable[..., Visitor]]:
         page.on("request", lambda one: visitor.hosts.add(one.url.split("/")[2]))
         page.goto(world.link(*scopes, patient=patient).replace("127.0.0.1", host))
         page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(re.compile("/(overview|me)$"))
         opened.append((context, visitor))
         return visitor
 

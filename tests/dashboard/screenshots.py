@@ -14,6 +14,7 @@ PAGES = {
     "overview": "/overview", "context": "/c/shared", "consents": "/c/shared/consents?q={subject}",
     "consent": "/c/shared/consents/{consent}", "access": "/c/shared/access?subject={subject}",
     "receipt": "/c/shared/receipts/{receipt}?subject={subject}", "history": "/c/shared/operations",
+    "reviews": "/c/shared/reviews?days=7",
     "anchors": "/c/shared/anchors", "members": "/members", "rewards": "/rewards", "audit": "/c/shared/audit",
     "patient": "/c/shared/subjects/{subject}",
 }  # fmt: skip

@@ -17,14 +17,15 @@ PAGES = {
     "/overview": "Overview", "/members": "Members", "/rewards": "Rewards", "/c/shared": "shared",
     "/c/shared/consents": "Consents", "/c/shared/consents?q={subject}": "3 on record", "/c/shared/consents/{consent}": "south may use",
     "/c/shared/access?subject={subject}": "without a counterpart", "/c/shared/receipts/{receipt}?subject={subject}": "the same answer",
-    "/c/shared/operations": "History", "/c/shared/anchors": "not anchored", "/c/shared/audit": "Audit",
+    "/c/shared/access?subject=&purpose=ETREAT": "dr-haste", "/c/shared/access": "Left empty", "/c/shared/reviews": "Reviews",
+    "/c/shared/reviews?days=7": "Glass broken: 1", "/c/shared/operations": "History", "/c/shared/anchors": "not anchored", "/c/shared/audit": "Audit",
     "/c/shared/subjects/{subject}": "Accounting of disclosures", "/c/shared/subjects?subject={subject}": "Accounting of disclosures",
 }  # fmt: skip
 """Every page with words that only its contents have."""
 NEEDS = {
     "/members": "status", "/c/shared/consents?q={subject}": "consent:read", "/c/shared/access?subject={subject}": "access:read",
     "/c/shared/receipts/{receipt}?subject={subject}": "access:read", "/c/shared/subjects/{subject}": "consent:read",
-    "/c/shared/audit/export": "audit", "/c/shared/anchors/1/proof": "audit", "/c/shared/consents/{consent}/proof": "audit",
+    "/c/shared/reviews?days=1": "access:read", "/c/shared/audit/export": "audit", "/c/shared/anchors/1/proof": "audit", "/c/shared/consents/{consent}/proof": "audit",
 }  # fmt: skip
 """Pages that a session without the scope is refused, though it has all others."""
 

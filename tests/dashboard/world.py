@@ -79,7 +79,8 @@ def open_world() -> Iterator[World]:
             half="disclosed", subject=subject.subject, requester=south.member, custodian=north.member,
             purposes=("TREAT",), unit="ward 7", user="dr-who",
         )  # fmt: skip
-        north.client.append_accesses("shared", AccessBatch(entries=(lone,)))
+        glass = lone.model_copy(update={"half": "break-glass", "purposes": ("ETREAT",), "user": "dr-haste", "requester": north.member})
+        north.client.append_accesses("shared", AccessBatch(entries=(lone, glass)))
         found.answer = _permitted(found)
         made.converged()
         yield found

@@ -29,6 +29,7 @@ from medsync_node.dashboard.pages import (
     operations,
     overview,
     patient,
+    reviews,
     rewards,
     subjects,
 )
@@ -43,7 +44,7 @@ Page = Callable[[Visit], Awaitable[Response]]
 
 OF_PATIENTS: Final = patient.PAGES
 OF_STAFF: Final[tuple[tuple[str, str, Page], ...]] = (
-    *overview.PAGES, *consents.PAGES, *access.PAGES, *subjects.PAGES, *members.PAGES, *operations.PAGES, *anchors.PAGES,
+    *overview.PAGES, *consents.PAGES, *access.PAGES, *reviews.PAGES, *subjects.PAGES, *members.PAGES, *operations.PAGES, *anchors.PAGES,
     *rewards.PAGES, *audit.PAGES,
 )  # fmt: skip
 LIVE_PART: Final = "now"  # id of what asks again by itself when something happened: nobody need be at the screen
@@ -95,7 +96,7 @@ class Site:
                 return self._failed(session, 403, problem)
             form = read_form(await request.body()) if request.method == "POST" else {}
             visit = Visit(
-                request=request, session=session, backend=self._backend, node_name=self._node.identity.name, form=form
+                request=request, session=session, backend=self._backend, node_name=self._node.identity.name, form=form, now=now_ms(),
             )
             try:
                 if request.method == "POST":

@@ -26,12 +26,13 @@ MAX_FIELDS: Final = 50  # of one form: the largest of ours has a tenth
 
 @dataclass(slots=True, kw_only=True)
 class Visit:
-    """`query` and `form` hold text that nobody checked; the API does. `context` is the one in the path, if any."""
+    """`query` and `form` hold text that nobody checked; the API does. `now` in ms."""
 
     request: Request
     session: Session
     backend: Backend
     node_name: str
+    now: int
     form: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -1,4 +1,4 @@
-"""The access log of a subject: filters, halves without a counterpart, and receipts decided again."""
+"""The access log of a subject or of all: filters, halves without a counterpart, and receipts decided again."""
 
 from __future__ import annotations
 
@@ -44,12 +44,16 @@ def _one_of(text: str | None, allowed: tuple[str, ...]) -> Any:
 
 
 async def log(visit: Visit) -> Response:
-    """Entries of a subject; unmatched ones are marked, and shown alone when asked for."""
+    """Entries of a subject, or of all; unmatched ones are marked, and shown alone when asked for.
+
+    Nothing is read, and so logged, before the form was sent.
+    """
     query = visit.query
     subject, page, lonely = query.get("subject", ""), AccessPage(entries=()), frozenset[str]()
-    if subject:
+    asked = "subject" in visit.request.query_params
+    if asked:
         call = accesses.accesses(
-            visit.context, subject, member=query.get("member"), half=_one_of(query.get("half"), get_args(HalfName)),
+            visit.context, subject or None, purpose=query.get("purpose"), member=query.get("member"), half=_one_of(query.get("half"), get_args(HalfName)),
             outcome=_one_of(query.get("outcome"), get_args(AnswerName)), since=_day(query.get("since")),
             until=_day(query.get("until"), end=True), cursor=query.get("cursor"), limit=PAGE,
         )  # fmt: skip
@@ -57,7 +61,7 @@ async def log(visit: Visit) -> Response:
         lonely = frozenset() if query.get("half") or query.get("outcome") else unmatched(page.entries)
     shown = [one for one in page.entries if one.match in lonely] if query.get("unmatched") else page.entries
     return visit.show(
-        "access.html", entries=shown, following=page.next, lonely=lonely, subject=subject, names=await names_of(visit),
+        "access.html", entries=shown, following=page.next, lonely=lonely, subject=subject, asked=asked, names=await names_of(visit),
         halves=cast("tuple[str, ...]", get_args(HalfName)), outcomes=cast("tuple[str, ...]", get_args(AnswerName)),
     )  # fmt: skip
 
