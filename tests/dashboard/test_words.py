@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import pytest
+
 from medsync_client.accesses import AccessRow
 from medsync_client.contexts import Context
 from medsync_client.consents import WireActor, WirePeriod, WireRule
 from medsync_client.operations import OperationRow
+from medsync_node.cli import registered, run
+from medsync_node.dashboard import rendering
 from medsync_node.dashboard.drawing import LANE, LEFT, STEP, TOP, draw
 from medsync_node.dashboard.pages.access import unmatched
 from medsync_node.dashboard.pages.overview import place
@@ -74,3 +81,14 @@ def test_a_context_is_linked_by_its_name_where_that_is_plain_and_no_others() -> 
 
     everyone = [context("1", "trial"), context("2", "a/b?"), context("3", "twin"), context("4", "twin")]
     assert [place(one, everyone) for one in everyone] == ["trial", "2" * 64, "3" * 64, "4" * 64]
+
+
+def test_every_command_that_a_page_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    here = Path(rendering.__file__).parent
+    files = [*here.glob("templates/*.html"), *here.rglob("*.py"), here / "static" / "patient.js"]
+    named = {found for one in files for found in re.findall(r"medsync ((?:[a-z]+(?:-[a-z]+)* ?)+)", one.read_text())}
+    named = {" ".join(words.split()[:2]) for words in named if words.split()[0] in registered()}
+    assert {"open", "contract register", "consent revoke", "proof check", "reward balance"} <= named
+    for words in sorted(named):
+        assert run([*words.split(), "--help"]) == 0, words
+        assert f"medsync {words.split()[0]}" in capsys.readouterr().out
