@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import IO, Any
 
 import httpx
@@ -85,6 +86,7 @@ def devnet() -> Iterator[LiveChain]:
     with running(command) as process:
         assert process.stdout is not None
         _read_until(process.stdout, DEVNET_READY)
+        Thread(target=process.stdout.read, daemon=True).start()  # it logs each request: a full pipe would stop it
         bare = LiveChain(url=f"http://127.0.0.1:{port}", accounts=())
         found = bare.ask("devnet_getPredeployedAccounts")
         accounts = tuple((int(a["address"], 16), int(a["private_key"], 16)) for a in found)

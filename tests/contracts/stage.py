@@ -83,14 +83,16 @@ class Stage:
         cells = self.state.diff().storage
         return {(address, key): value for address, held in cells.items() for key, value in held.items()}
 
-    def deploy(self, name: str, address: int, calldata: Sequence[int] = (), folder: Path = COMPILED) -> int:
+    def deploy(
+        self, name: str, address: int, calldata: Sequence[int] = (), folder: Path = COMPILED, deployer: int = 0
+    ) -> int:
         """Puts a compiled contract at an address and runs its constructor."""
         known = compiled(name, folder)
         self.classes[known.class_hash] = known
         self.state.declare(known.class_hash, known.compiled_class_hash)
         self.state.set_class(address, known.class_hash)
         if known.casm.entry_points[EntryPointType.CONSTRUCTOR]:
-            self._run(address, CONSTRUCTOR, calldata, EntryPointType.CONSTRUCTOR, 0)
+            self._run(address, CONSTRUCTOR, calldata, EntryPointType.CONSTRUCTOR, deployer)
         return address
 
     def call(

@@ -78,13 +78,18 @@ class Instruction:
 
 
 _BIAS = 1 << 15
+_EXTENSIONS = {1: "Blake2s", 2: "Blake2s, last block", 3: "QM31"}  # of the newest Cairo machine
+_MAX_EXTENSION = 15  # beyond, the word is data
 
 
 def decode(word: int) -> Instruction:
     """Raises InvalidClass for an encoding Cairo does not define, or one Sierra never compiles to."""
     flags = word >> 48
     if flags >> 15:
-        raise InvalidClass(f"not an instruction: {word:#x}")
+        extension = flags >> 15
+        if extension > _MAX_EXTENSION:
+            raise InvalidClass(f"not an instruction: {word:#x}")
+        raise InvalidClass(f"unsupported opcode extension {_EXTENSIONS.get(extension, f'number {extension}')}")
     try:
         return Instruction(
             dst_offset=(word & 0xFFFF) - _BIAS,
