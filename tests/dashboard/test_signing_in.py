@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from medsync_node.dashboard.sessions import (
 from medsync_node.token_book import TokenBook
 from medsync_protocol.errors import Refused
 from tests.node.api_world import Party, form, make_home, running
+from tests.node.test_api_serving import self_signed
 
 ALL = Grant(scopes=frozenset(SCOPES))
 FAR = 1 << 52
@@ -177,3 +179,20 @@ async def test_a_read_only_node_shows_its_pages_and_changes_nothing(tmp_path: Pa
         assert "read-only" in page.text and "Make an invitation" not in page.text
         form_ = {"csrf": csrf(page), "role": "member", "days": "1"}
         assert (await http.post("/dashboard/members", data=form_)).status_code == 403
+
+
+async def test_over_tls_the_cookie_never_travels_in_clear_and_forms_work(tmp_path: Path) -> None:
+    certificate, private_key = self_signed(tmp_path)
+    settings = {"api.listen": "127.0.0.1:0", "api.certificate": str(certificate), "api.private_key": str(private_key)}
+    async with running(make_home(tmp_path, "north"), settings) as party:
+        await party.client.create_network("hospitals")
+        context = ssl.create_default_context(cafile=str(certificate))
+        url = party.daemon.api.url or ""
+        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=context) as http:
+            entered = await enter(http, (await party.client.open_dashboard(LinkCreate())).url)
+            assert "Secure" in entered.headers["set-cookie"].split("; ")
+            form_ = {"role": "reader", "days": "1", "csrf": csrf(await http.get("/dashboard/members"))}
+            made = await http.post("/dashboard/members", data=form_, headers={"Origin": url})
+            assert "medsync-invite" in made.text
+            plain = await http.post("/dashboard/members", data=form_, headers={"Origin": url.replace("https", "http")})
+            assert plain.status_code == 403
