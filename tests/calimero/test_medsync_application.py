@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,15 @@ import trio
 from medsync_calimero.consent_calls import METHODS
 from medsync_calimero.encodings import b58, from_b58
 from medsync_calimero.groups import application_id
-from medsync_protocol.ids import ContextId
+from medsync_client.consents import DirectiveText
+from medsync_client.documents import Signing, signed_directive
+from medsync_client.subjects import Subject
+from medsync_protocol.crypto import signing_public
+from medsync_protocol.directive import Basis
+from medsync_protocol.ids import ContextId, Instant, NetworkId, SubjectRef
 from tests.calimero.door_world import KV, Party, invite, parties, until_true
 
+PATIENT = os.urandom(32)
 MEDSYNC = b58(application_id("medsync"))
 
 
@@ -80,3 +88,25 @@ async def _reads_only(replica: Any) -> bool:
 
 async def _gone(one: Party, context: str) -> bool:
     return not await _there(one, context)
+
+
+async def test_a_patients_signature_is_an_argument(tmp_path: Path) -> None:
+    async with parties(tmp_path, "north", "south") as (north, south):
+        _, context = await record(north, south)
+        enrolled = await north.call(context, "enrol_subject", patient_keys=[signing_public(PATIENT).hex()])
+        subject = Subject.model_validate(enrolled)
+        text = DirectiveText.model_validate({"subject": subject.subject, "rules": [{"effect": "permit"}]})
+        place = Signing(
+            network=NetworkId(bytes.fromhex(subject.network)), context=ContextId(bytes.fromhex(subject.context)),
+            subject=SubjectRef(bytes.fromhex(subject.subject)), signer=signing_public(PATIENT), seed=PATIENT,
+            basis=Basis.PATIENT_SIGNED, now=Instant(time.time_ns() // 1_000_000), salt=os.urandom(16),
+        )  # fmt: skip
+        signed = signed_directive(text, place, 1, {}.__getitem__)
+        document = {"document": signed.document.hex(), "signature": signed.signature.hex()}
+        consent = (await north.call(context, "add_consent", signed=document))["id"]
+        checked = await north.call(context, "verify_consent", directive=consent)
+        assert checked["consent"]["basis"] == "patient-signed" and checked["checks"]["signature"], checked
+        awaited = {"held_by_a_majority_of_homes"}  # with the home's next heartbeat
+        assert all(holds or name in awaited for name, holds in checked["checks"].items()), checked["checks"]
+        forged = {**document, "signature": "00" * 64}
+        assert (await north.call(context, "add_consent", signed=forged))["error"]["type"] == "FunctionCallError"
