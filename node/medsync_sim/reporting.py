@@ -37,7 +37,7 @@ def report(folder: Path) -> list[Path]:
     if duels:
         written.append(_csv(folder / "finality.csv", list(duels[0]), duels))
         bars = [
-            (f"{row['case']}, {when} finality", row[f"won_{when}"] / row[f"struck_{when}"])
+            (f"{row['case'].split(' ', 1)[-1]}, {when} finality", row[f"won_{when}"] / row[f"struck_{when}"])
             for row in duels for when in ("before", "after") if row[f"struck_{when}"]
         ]  # fmt: skip
         written.append(_bars(folder / "finality.svg", "share of struck runs in which back-dating won", bars, "{:.0%}"))
