@@ -142,7 +142,7 @@ def _forked(world: World) -> Iterator[Finding]:
         for node in world.members():
             replica = node.replica(context)
             final = node.engine.checkpoints(context).acceptance
-            below = final.history[final.settled].cut.vector if final.history else {}
+            below = final.history[-1].cut.vector if final.history else {}  # accepted verdicts are frozen (PROTOCOL §5)
             if replica.chains.next_seq(chain) <= seq or below.get(chain, 0) > seq:
                 continue
             if not replica.judge.forked(chain, seq):
