@@ -52,6 +52,7 @@ def test_the_institutions_quick_start(tmp_path: Path) -> None:
     text = block("**An institution.**", "sh")
     for port in ("4401", "4402"):
         text = text.replace(f"/tcp/{port}", f"/tcp/{free_port()}")
+    text = text.replace("127.0.0.1:8404", f"127.0.0.1:{free_port()}")
     printed = {"INVITATION": r"medsync-invite:[\w-]+", "PSEUDONYM": r"\b[0-9a-f]{32}\b"}
     known: dict[str, str] = {}
     with shell(tmp_path) as (environment, running):

@@ -140,9 +140,11 @@ class RequireToken:
             return answer(429, problem, {"Retry-After": str(math.ceil(wait))})
         route = route_of(scope["method"], path)
         if route is None or route.scope not in issued.scopes:
-            needed = "no scope" if route is None else f"the scope {route.scope}"
             problem = Problem(
-                code="scope_missing", message=f"this token's scopes don't include this: {needed} allows it",
+                code="scope_missing", message="no scope allows this: there is nothing at this path",
+                advice="what there is, stands at /docs",
+            ) if route is None else Problem(
+                code="scope_missing", message=f"this token's scopes don't include this: the scope {route.scope} allows it",
                 advice="`medsync token create` at the node makes one that has it",
             )  # fmt: skip
             return answer(403, problem)

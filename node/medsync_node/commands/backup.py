@@ -91,7 +91,7 @@ def restore(
     path = home_of(home)
     done = restoring.restore(archive, HomeFiles(path), replace=replace, keys=key_file)
     made = done.manifest
-    lines = [f"{path} is {made.name} as of {moment(made.created)}, with {made.operations} operations.", "Start it: `medsync run`."]
+    lines = [f"{path} is {made.name} as of {moment(made.created)}, with {made.operations} operations.", f"Start it: `medsync run{f' --home {home}' if home else ''}`."]
     if done.before is not None:
         lines.append(f"The home that stood there is {done.before.name}: delete it once all is well, and never run both.")
     fields = {"home": str(path), "before": None if done.before is None else str(done.before), **_fields(made)}

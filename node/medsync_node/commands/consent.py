@@ -197,6 +197,12 @@ def revoke(
 
     if bool(consent) == everything:
         raise typer.BadParameter("name the consents to take back, or say --all")
+    shortened = [one for one in consent or () if len(one) != 64]
+    if shortened:
+        raise typer.BadParameter(
+            f"{shortened[0]!r}: give the consent's whole id, 64 hex digits, as `medsync consent list {context} SUBJECT --json` "
+            "prints it; or say --all"
+        )
     if everything and key is None:
         raise typer.BadParameter("--all takes back what one key signed: name it with --key")
     with node(home) as client:
