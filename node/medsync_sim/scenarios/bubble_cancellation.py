@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from random import Random
 
 from medsync_sim.consortium import Setting
-from medsync_sim.hostile import Forger, effective_at, newest_removal, standing
+from medsync_sim.hostile import Forger, effective_at, newest_removal, settled_in, standing
 from medsync_sim.ledger import Finding
 from medsync_sim.scenario import Scenario, turn_hostile
 from medsync_sim.steps import Move, Step, faults, work
@@ -18,7 +18,7 @@ class BubbleCancellation(Scenario):
 
     name = "bubble-cancellation"
     about = "A removed admin back-dates removals of others, whose own removals would then be in doubt."
-    oracle = "the removed admin stays out, the others stay in, what they removed stays removed, at any time"
+    oracle = "the removed admin stays out, the others stay in, unless a checkpoint held the bubbles first: attacker_won"
     operations = 10
 
     def setting(self) -> Setting:
@@ -49,8 +49,12 @@ class BubbleCancellation(Scenario):
         if standing(world, south):
             yield world.broke("S3", "the removed admin is back in")
         for operation in world.stash.get("bubbles", ()):
-            if effective_at(world, operation):
+            if not effective_at(world, operation):
+                continue
+            if settled_in(world, operation.op_id) is None:
                 yield world.broke("S3", "a removal that the removed admin back-dated counts")
+            else:
+                world.won("south's back-dated removals were settled before its own reached a quorum")
 
 
 def bubble(world: World, villain: str, whom: str) -> None:
