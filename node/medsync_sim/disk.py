@@ -23,6 +23,7 @@ class Disk:
     def __init__(self, log: bytes = b"", *, syncs: bool = True) -> None:
         self._log = bytearray(log)
         self._synced = len(log)
+        self._torn = False  # the power went since the last recovery
         self.syncs = syncs
         self.full = False
         self.file = 0  # which file it is: a restored or repaired one is another
@@ -57,6 +58,7 @@ class Disk:
         length = len(self._log)
         keep = rng.randint(self._synced, length)
         del self._log[keep:]
+        self._torn = True
         if keep > self._synced and rng.random() < 0.5:
             self._log[rng.randrange(self._synced, keep)] ^= 1 << rng.randrange(8)
         self.boot += 1
@@ -73,8 +75,10 @@ class Disk:
         last = max((i for i, r in enumerate(records) if is_commit(r)), default=-1)
         kept = records[: last + 1]
         length = sum(len(journal.frame(record)) for record in kept)
-        if length < self._synced:
-            self.file += 1  # what was on the platter is gone: the operator is told, the chain must not go on
+        rotten = length < len(self._log) and not self._torn
+        if length < self._synced or rotten:
+            self.file += 1  # what was written is gone: the operator is told, the chain must not go on
+        self._torn = False
         del self._log[length:]
         self._synced = length
         return [record for record in kept if not is_commit(record)]
