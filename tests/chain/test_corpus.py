@@ -21,6 +21,7 @@ from medsync_chain.vm.casm import CasmClass
 from medsync_chain.vm.errors import InvalidClass
 from medsync_chain.vm.instruction import decode
 from tests.contracts.stage import Reverted, Stage, compiled
+from tests.npm import QUIET, npm
 
 HERE = Path(__file__).parent
 RECORDS = json.loads(gzip.decompress((HERE / "oracle" / "corpus.records.json.gz").read_bytes()))
@@ -30,23 +31,9 @@ PACKAGE = "@hyperlane-xyz/starknet-core@34.0.0"
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """NAME.sierra.json and NAME.casm.json of every class."""
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            pytest.skip(reason=f"{tool} is missing: install nodejs and npm to load the classes of others")
     directory = tmp_path_factory.mktemp("corpus")
     shutil.copy(HERE / "js" / "dump.mjs", directory)
-    install = [
-        "npm",
-        "install",
-        "--no-audit",
-        "--no-fund",
-        "--no-save",
-        "--omit=dev",
-        "--ignore-scripts",
-        PACKAGE,
-    ]
-    done = subprocess.run(install, cwd=directory, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    npm(directory, "install", *QUIET, "--no-save", "--omit=dev", "--ignore-scripts", PACKAGE)
     classes = directory / "classes"
     classes.mkdir()
     subprocess.run(["node", "dump.mjs", str(classes)], cwd=directory, check=True)

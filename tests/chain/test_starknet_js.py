@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from medsync_protocol.consent_map import ConsentMap, Status, directive_key, pack
 from medsync_protocol.ids import Instant
 from tests.bridge.chains import LiveChain, embedded
 from tests.bridge.test_conformance import standing
+from tests.npm import installed
 
 ROOT = Path(__file__).parents[2]
 SOURCES = Path(__file__).parent / "js"
@@ -26,18 +26,9 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """starknet.js, installed in a temporary directory."""
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            pytest.skip(reason=f"{tool} is missing: install nodejs and npm to run starknet.js")
-    directory = tmp_path_factory.mktemp("js")
-    for source in SOURCES.iterdir():
-        shutil.copy(source, directory)
-    install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"]
-    done = subprocess.run(install, cwd=directory, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return directory
+    return installed(SOURCES, tmp_path_factory.mktemp("js"))
 
 
 async def consent_proof(chain: LiveChain, home: Path) -> dict[str, Any]:
@@ -61,7 +52,7 @@ async def consent_proof(chain: LiveChain, home: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def test_starknet_js_drives_the_chain_unmodified(installed: Path, tmp_path: Path) -> None:
+async def test_starknet_js_drives_the_chain_unmodified(library: Path, tmp_path: Path) -> None:
     claim = json.loads((ROOT / "protocol" / "vectors" / "rewards.json").read_text("utf-8"))["claim"]
     compiled = ROOT / "contracts" / "compiled"
     with embedded() as chain:
@@ -74,7 +65,7 @@ async def test_starknet_js_drives_the_chain_unmodified(installed: Path, tmp_path
         (tmp_path / "given.json").write_text(json.dumps(given))
         done = subprocess.run(
             ["node", "drive.mjs", str(tmp_path / "given.json")],
-            cwd=installed, capture_output=True, text=True, check=False, timeout=240,
+            cwd=library, capture_output=True, text=True, check=False, timeout=240,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     said = json.loads(done.stdout.splitlines()[-1])

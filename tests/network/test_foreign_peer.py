@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,8 @@ from medsync_node.transport.peer_ids import device_id, peer_id
 from medsync_protocol.ids import DeviceId
 from medsync_protocol.ports import Connected, FrameReceived, GossipReceived, Standing
 
+from tests.npm import installed
+
 from .conftest import OpenNode, next_event, until
 
 SOURCES = Path(__file__).parent / "js"
@@ -28,18 +29,9 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """js-libp2p, installed in a temporary directory."""
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            pytest.skip(reason=f"{tool} is missing: install nodejs and npm to meet a foreign peer")
-    directory = tmp_path_factory.mktemp("js")
-    for source in SOURCES.iterdir():
-        shutil.copy(source, directory)
-    install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"]
-    done = subprocess.run(install, cwd=directory, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return directory
+    return installed(SOURCES, tmp_path_factory.mktemp("js"))
 
 
 class Foreign:
@@ -85,13 +77,13 @@ async def foreign(directory: Path, address: str) -> AsyncIterator[Foreign]:
         await process.wait()
 
 
-async def test_js_libp2p_links_and_gossips(installed: Path, node: OpenNode) -> None:
+async def test_js_libp2p_links_and_gossips(library: Path, node: OpenNode) -> None:
     host, member = await node("host"), await node("member")
     for transport in (host, member):
         transport.set_topics(frozenset({TOPIC}))
     member.set_peers({host.device: host.addresses})
     assert (await next_event(host.events(), Connected)).peer == member.device
-    async with foreign(installed, host.addresses[0]) as peer:
+    async with foreign(library, host.addresses[0]) as peer:
         told = await peer.says("connected")
         assert told == {
             "connected": peer_id(host.device).to_base58(), "encryption": "/noise", "muxer": "/yamux/1.0.0",
@@ -119,9 +111,9 @@ def heard(subscribed: Any, device: DeviceId) -> bool:
     return any(device_id(peer) == device for peer in subscribed if isinstance(peer, ID))
 
 
-async def test_js_libp2p_is_refused_when_it_is_no_member(installed: Path, node: OpenNode) -> None:
+async def test_js_libp2p_is_refused_when_it_is_no_member(library: Path, node: OpenNode) -> None:
     host = await node("host", standing=lambda _: Standing.REFUSED)
-    async with foreign(installed, host.addresses[0]):
+    async with foreign(library, host.addresses[0]):
         await until(lambda: host.gate.refused >= 1)
         await until(lambda: host.swarm.get_total_connections() == 0)
     assert host.linked() == frozenset()

@@ -19,6 +19,7 @@ from medsync_node.fhir.capability import capability
 from medsync_node.fhir.export import consent_resource
 from medsync_node.fhir.outcome import outcome
 from tests.node import hl7_examples
+from tests.npm import npm
 
 ROOT = Path(__file__).parents[2]
 SOURCES = Path(__file__).parent / "js"
@@ -26,15 +27,6 @@ ANSWERS: tuple[AnswerName, ...] = ("PERMIT", "DENY")
 ID, SUBJECT = "12" * 32, "34" * 16
 
 pytestmark = pytest.mark.long
-
-
-def npm(directory: Path, *arguments: str) -> str:
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            pytest.skip(reason=f"{tool} is missing: install nodejs and npm to run what others wrote")
-    done = subprocess.run(["npm", *arguments], cwd=directory, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 def written() -> list[dict[str, Any]]:
