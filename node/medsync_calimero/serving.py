@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from medsync_node.node import Node
 
 LOOPBACK: Final = "127.0.0.1"
-BACKLOG: Final = 128
 IDLE_SECONDS: Final = 75
 REQUESTS_A_CONNECTION: Final = 1 << 30
 GRACE_SECONDS: Final = 1.0  # of requests under way when the node stops; followers' streams are cut
@@ -45,13 +43,14 @@ async def serving(node: Node, host: str, port: int, options: Options | None = No
     from hypercorn.trio import serve
 
     from medsync_calimero.app import Options, open_door
+    from medsync_node.api.server import BACKLOG, tcp_socket
     chosen = options or Options()
     if not chosen.embedded and not ipaddress.ip_address(host).is_loopback:
         raise OperatorError(
             "in proxy mode nobody is asked for a token, and this is no loopback address",
             advice="use --auth-mode embedded, or listen on 127.0.0.1 behind a proxy that asks",
         )
-    listening = _listen(host, port)
+    listening = tcp_socket(host, port, "port")
     url = f"http://{host}:{listening.getsockname()[1]}"
     settings: dict[str, Any] = {
         "bind": [f"fd://{listening.detach()}"], "backlog": BACKLOG, "errorlog": None, "accesslog": None,
@@ -67,19 +66,3 @@ async def serving(node: Node, host: str, port: int, options: Options | None = No
         finally:
             stopping.set()
             nursery.cancel_scope.deadline = trio.current_time() + GRACE_SECONDS + 1
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        made.bind((host, port))
-        made.listen(BACKLOG)
-    except OSError as error:
-        made.close()
-        raise OperatorError(
-            f"cannot serve at {host}:{port}: {error.strerror or error}",
-            advice="choose another port, or stop what listens there; 0 takes any that is free",
-        ) from error
-    return made

@@ -80,7 +80,7 @@ async def serving(
     app = ReadOnly(app) if config.read_only else app
     local = _unix_socket(config.socket)
     try:
-        remote = None if config.listen is None else _tcp_socket(*config.listen)
+        remote = None if config.listen is None else tcp_socket(*config.listen)
         tls = _check_tls(config)
     except CannotServe:
         local.close()
@@ -154,7 +154,8 @@ def _refuse_if_alive(path: Path) -> None:
     )
 
 
-def _tcp_socket(host: str, port: int) -> socket.socket:
+def tcp_socket(host: str, port: int, setting: str = "api.listen") -> socket.socket:
+    """A socket that listens there. Raises CannotServe, with the setting to change."""
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -164,8 +165,8 @@ def _tcp_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         made.close()
         raise CannotServe(
-            f"cannot serve the API at {host}:{port}: {error.strerror or error}",
-            advice="choose another api.listen, or stop what listens there; port 0 takes any that is free",
+            f"cannot serve at {host}:{port}: {error.strerror or error}",
+            advice=f"choose another {setting}, or stop what listens there; port 0 takes any that is free",
         ) from error
     return made
 
