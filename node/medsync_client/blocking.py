@@ -135,6 +135,7 @@ class BlockingClient:
     endorse = _Blocking(_governance.endorse)
     vote_policy = _Blocking(_governance.vote_policy)
     transfer = _Blocking(_governance.transfer)
+    outlook = _Blocking(_governance.outlook)
     devices = _Blocking(_devices.devices)
     revoke_device = _Blocking(_devices.revoke_device)
     recover_member = _Blocking(_devices.recover_member)

@@ -141,6 +141,7 @@ class Client:
     endorse = _Awaited(_governance.endorse)
     vote_policy = _Awaited(_governance.vote_policy)
     transfer = _Awaited(_governance.transfer)
+    outlook = _Awaited(_governance.outlook)
     devices = _Awaited(_devices.devices)
     revoke_device = _Awaited(_devices.revoke_device)
     recover_member = _Awaited(_devices.recover_member)

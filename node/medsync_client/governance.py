@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from medsync_client.calls import Call, path
-from medsync_client.wire import Body, Hex32, Named, View, Written
+from medsync_client.wire import Body, Hex32, Named, RoleName, View, Written
 
 
 class Proposal(View):
@@ -35,6 +37,23 @@ class Governance(View):
     quorum: int
     proposals: tuple[Proposal, ...]
     rotation_owed: tuple[str, ...] = Field(default=(), description="who left and still holds the newest key")
+
+
+Change = Literal["admit", "remove", "set_role", "transfer", "leave", "rotate"]
+
+
+class Outlook(View):
+    """What would become of a change if this node's member asked for it now, by all that is held here.
+
+    `allowed`: it counts at once; `votes`: it is proposed, and `needed` of the `electors` must agree; `denied`: see
+    `reason`. `held`: operations of the member it is about that this node holds, which stand whatever becomes of it.
+    """
+
+    ruling: Literal["allowed", "votes", "denied"]
+    reason: str = ""
+    needed: int = 0
+    electors: tuple[str, ...] = ()
+    held: int = 0
 
 
 class VoteCast(Body):
@@ -76,3 +95,9 @@ def vote_policy(named: str, policy: str, parameters: dict[str, int | str] | None
 def transfer(named: str, member: str) -> Call[Written]:
     """Hand a context over to another of its admins."""
     return Call(method="PUT", path=path("contexts", named, "owner"), body=Heir(member=member), answer=Written)
+
+
+def outlook(named: str | None, change: Change, member: str | None = None, role: RoleName | None = None) -> Call[Outlook]:
+    """What would become of a change of a context's membership, or of the network's (`named` None). Nothing is written."""
+    where = path("network", "outlook") if named is None else path("contexts", named, "outlook")
+    return Call(path=where, query={"change": change, "member": member, "role": role}, answer=Outlook)

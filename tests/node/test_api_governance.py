@@ -40,7 +40,17 @@ async def test_two_admins_admit_and_remove_by_votes_and_change_the_policy(tmp_pa
         await refused(
             north.client.create_context(ContextCreate(name="x", policy="mob")), BadRequest, "unknown_policy"
         )
+        before = (await north.client.context("trial")).operations
+        ahead = await north.client.outlook("trial", "admit", "east")
+        assert (ahead.ruling, ahead.needed, ahead.electors) == ("votes", 1, ("south",))
+        assert (await north.client.outlook("trial", "transfer", "south")).ruling == "allowed"
+        assert "member already" in (await north.client.outlook("trial", "admit", "south")).reason
+        assert (await south.client.outlook("trial", "transfer", "north")).reason == "only the owner hands the context over"
+        assert "last admin" in (await north.client.outlook(None, "set_role", "north", "reader")).reason
+        await refused(north.client.outlook("trial", "remove"), BadRequest, "member_missing")
+        assert (await north.client.context("trial")).operations == before, "asking writes nothing"
         await north.client.admit("trial", "east")
+        assert "already" in (await north.client.outlook("trial", "admit", "east")).reason
 
         async def asked() -> bool:
             return [p.mine for p in (await south.client.governance("trial")).proposals] == [True]

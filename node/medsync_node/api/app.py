@@ -30,6 +30,7 @@ from medsync_node.api import (
     members,
     network,
     operations,
+    outlook,
     problems,
     proofs,
     receipts,
@@ -64,7 +65,7 @@ def make_app(
         openapi_url="/openapi.json", swagger_ui_oauth2_redirect_url=None,
     )  # fmt: skip
     problems.install(app)
-    for module in (status, members, contexts, governance, devices, subjects, erasures, consents, access, explanations, accounting, receipts, operations, checkpoints, chain, rewards, proofs, audit):
+    for module in (status, members, contexts, governance, outlook, devices, subjects, erasures, consents, access, explanations, accounting, receipts, operations, checkpoints, chain, rewards, proofs, audit):
         app.include_router(module.routes(node), prefix="/v1")
     app.include_router(network.routes(node, announce), prefix="/v1")
     app.include_router(events.routes(node, stopping), prefix="/v1")

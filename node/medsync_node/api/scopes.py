@@ -49,7 +49,7 @@ _FHIR: Final = (
 ROUTES: Final = (
     *(_read(path, "status") for path in (
         "/v1/status", "/v1/network", "/v1/members", "/v1/devices", _CONTEXT + "/devices", "/v1/contexts", _CONTEXT, _CONTEXT + "/members", _CONTEXT + "/voters",
-        _CONTEXT + "/governance", _CONTEXT + "/checkpoints", _CONTEXT + "/checkpoints/{k}", _CONTEXT + "/chain",
+        _CONTEXT + "/governance", _CONTEXT + "/outlook", "/v1/network/outlook", _CONTEXT + "/checkpoints", _CONTEXT + "/checkpoints/{k}", _CONTEXT + "/chain",
         _CONTEXT + "/operations", _CONTEXT + "/rewards", _CONTEXT + "/rewards/proof",
     )),
     _read("/metrics", "metrics"),
