@@ -47,6 +47,10 @@ class Disk:
         """A copy, for a backup."""
         return bytes(self._log)
 
+    def intact(self) -> bool:
+        """Whether every record to the last byte can be read."""
+        return journal.recover(bytes(self._log))[1] == len(self._log)
+
     def restore(self, image: bytes) -> None:
         """A backup takes the place of what there was: another file."""
         self._log = bytearray(image)

@@ -13,6 +13,7 @@ from medsync_protocol.kinds import Plane, Role, Verdict
 from medsync_protocol.statement import quorum
 from medsync_sim.invariants import view
 from medsync_sim.ledger import Finding
+from medsync_sim.losses import lost_checkpoint, lost_operations
 from medsync_sim.moves import MOVES, mend
 from medsync_sim.node import SimNode
 from medsync_sim.world import World
@@ -96,6 +97,10 @@ def _settle(world: World) -> None:
         return not apart(world)
 
     if not world.until(done, SETTLE_MS, 500):
+        gone = lost_checkpoint(world)
+        if gone is not None:
+            world.facts["checkpoint lost on every disk"] = gone
+            return
         late = [
             f"{n.name} {n.engine.checkpoints(context).signed}/{n.engine.checkpoints(context).settled}"
             for n in world.members()
@@ -111,11 +116,15 @@ def _quorate(world: World, members: list[SimNode]) -> bool:
 
 
 def _waiting(world: World) -> Iterator[Finding]:
-    """L3: what is parked has drained, or says why. Hostile operations may wait for ever."""
+    """L3: what is parked has drained, or says why. Hostile operations may wait for ever, and what rests on a loss."""
+    lost = lost_operations(world)
+    if lost:
+        world.facts["operations lost on every disk"] = len(lost)
     for node in world.members():
         for chain, seq, reason in node.replica(world.the_context).parking.reasons():
             author = next((n for n in world.nodes.values() if n.device == device_of(chain)), None)
-            if author is not None and author.honest:
+            signed = world.ledger.places.get((world.the_context, chain, seq), set())
+            if author is not None and author.honest and lost.isdisjoint(signed):
                 yield world.broke("L3", f"{node.name} still parks {author.name}'s operation {seq}: {reason.value}")
 
 

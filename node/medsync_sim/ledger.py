@@ -30,13 +30,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """An operation that somebody signed. `at`: the true time, ms. `acked`: told to a user as recorded."""
+    """An operation that somebody signed. `at`: the true time, ms. `cites`: membership operations; `acked`: told to a user as recorded."""
 
     op_id: OpId
     place: Place
     node: str
     at: int
     honest: bool
+    cites: tuple[OpId, ...] = ()
     acked: bool = False
 
 

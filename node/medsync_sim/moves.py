@@ -290,8 +290,10 @@ def skew(world: World, name: str, ms: int) -> None:
 
 @move
 def backup(world: World, name: str) -> None:
-    """A copy of the journal is put aside."""
-    world.ledger.backups[name] = world.nodes[name].disk.image()
+    """A copy of the journal is put aside, in place of the last one; not where it doesn't verify, as `backup create`."""
+    disk = world.nodes[name].disk
+    if disk.intact():
+        world.ledger.backups[name] = disk.image()
 
 
 @move

@@ -12,7 +12,7 @@ from medsync_protocol.candidate import Built, Plan
 from medsync_protocol.certificate import Certificate
 from medsync_protocol.ids import ContextId, DeviceId, MemberId, NetworkId, device_of
 from medsync_protocol.journal import OpRecord
-from medsync_protocol.operation import op_id_of
+from medsync_protocol.operation import decode_header, op_id_of
 from medsync_protocol.policy import Policies
 from medsync_protocol.ports import Standing
 from medsync_sim.chain import Chain
@@ -212,7 +212,7 @@ class World:
             place = (record.context, record.chain, record.seq)
             write = Write(
                 op_id=op_id_of(record.header), place=place, node=node.name, at=self.now, honest=node.honest,
-                acked=node.disk.syncs,
+                cites=decode_header(record.header).membership_heads, acked=node.disk.syncs,
             )  # fmt: skip
             self.trace.note(self.now, "wrote", node.name, record.seq, write.op_id)
             if not self.ledger.wrote(write):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from enum import Enum
 from typing import Final
 
@@ -77,6 +77,10 @@ class ParkingLot:
         released = [(place, self._held.pop(place)[0]) for place in places if place in self._held]
         self._size -= sum(len(wire) for _, wire in released)
         return released
+
+    def places(self) -> Iterator[Place]:
+        """Where what waits belongs."""
+        return iter(self._held)
 
     def reasons(self) -> list[tuple[ChainId, int, Parked]]:
         """What waits, and why: for `status`."""

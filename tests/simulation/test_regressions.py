@@ -70,3 +70,14 @@ def test_a_checkpoint_whose_block_vanished_is_known_when_it_is_posted_again() ->
 
 def test_who_was_admitted_in_a_race_pulls_the_key_to_write_under() -> None:
     assert not run("demotion-race", seed=329, crypto="memoised").violations
+
+
+def test_a_backup_of_a_rotten_disk_takes_no_good_one_s_place() -> None:
+    assert not run("rotten-disks", seed=1058, crypto="memoised").violations
+
+
+def test_what_every_disk_lost_is_waited_for_and_said_to_be() -> None:
+    """No protocol brings back what nobody holds: operations that rest on it wait, and finality does."""
+    found = run("rotten-disks", seed=1258, crypto="memoised")
+    assert not found.violations
+    assert found.facts["operations lost on every disk"] and found.facts["checkpoint lost on every disk"] == 3

@@ -78,6 +78,11 @@ def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]
         yield from _governance_warnings(node, replica)
         if held.differing:
             yield f"context {name}: a proposed checkpoint differs from this node's operations; see `context checkpoints`"
+        if (lacking := held.lacking()) is not None:
+            yield (
+                f"context {name}: the chain holds checkpoint {lacking[0]}, which no member has shown this node yet: it goes on "
+                "asking; if this stays, a member that signed it must start, or restore its backup"
+            )
         if held.anchoring is None:
             yield f"context {name} is not anchored: nothing in it is final; `medsync contract register {name}`"
         final = held.acceptance.history[held.settled].cut.vector if held.settled else {}
