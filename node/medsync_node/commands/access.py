@@ -10,6 +10,7 @@ import typer
 from medsync_node.commands.exits import ExitCode
 from medsync_node.commands.options import ContextName, Home, Json, examples, millis, node
 from medsync_node.commands.output import moment, show, table
+from medsync_node.words import half as half_in_words
 
 if TYPE_CHECKING:
     from medsync_client.accesses import AccessAnswer
@@ -99,7 +100,7 @@ def list_accesses(
     rows = [
         [
             moment(e.time),
-            e.half,
+            half_in_words(e.half),
             e.requester_name,
             e.custodian_name,
             ",".join(e.purposes),
@@ -108,7 +109,7 @@ def list_accesses(
         ]
         for e in page.entries
     ]
-    lines = table(["time", "half", "requester", "custodian", "purposes", "outcome", "counts"], rows)
+    lines = table(["time", "what", "requester", "custodian", "purposes", "outcome", "counts"], rows)
     more = [] if page.next is None else [f"more with --cursor {page.next}"]
     show(page, [*lines, *more], as_json=as_json)
 

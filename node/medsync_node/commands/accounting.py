@@ -8,6 +8,7 @@ import typer
 
 from medsync_node.commands.options import ContextName, Home, Json, examples, millis, node
 from medsync_node.commands.output import moment, show, table
+from medsync_node.words import half
 
 app = typer.Typer()
 
@@ -43,12 +44,12 @@ def accounting(
         )  # fmt: skip
     rows = [
         [
-            moment(line.first), moment(line.last) if line.count > 1 else "", line.count, line.half, line.requester_name,
+            moment(line.first), moment(line.last) if line.count > 1 else "", line.count, half(line.half), line.requester_name,
             line.custodian_name, ",".join(line.purposes), ",".join(line.types or ()), line.outcome,
         ]
         for line in found.lines
     ]  # fmt: skip
-    columns = ["first", "last", "count", "half", "recipient", "custodian", "purposes", "types", "outcome"]
+    columns = ["first", "last", "count", "what", "recipient", "custodian", "purposes", "types", "outcome"]
     notes = [f"{found.total} in {len(found.lines)} lines"]
     if found.suspended:
         notes.append(f"suspended for {len(found.suspended)} members: not complete")

@@ -11,6 +11,7 @@ import typer
 from medsync_node.commands.exits import ExitCode
 from medsync_node.commands.options import ContextName, Home, Json, examples, millis, node
 from medsync_node.commands.output import moment, progress, show, table
+from medsync_node.words import half
 
 app = typer.Typer(no_args_is_help=True, help="Export the log, or check it.")
 
@@ -70,8 +71,8 @@ def reconcile(
     """
     with node(home) as client:
         found = client.reconcile(context, since=millis(since), until=millis(until))
-    rows = [[moment(u.time), u.half, u.requester_name, u.custodian_name, u.outcome, u.match, u.problem] for u in found.unmatched]
-    lines = table(["time", "half", "requester", "custodian", "outcome", "match", "problem"], rows) if rows else []
+    rows = [[moment(u.time), half(u.half), u.requester_name, u.custodian_name, u.outcome, u.match, u.problem] for u in found.unmatched]
+    lines = table(["time", "what", "requester", "custodian", "outcome", "match", "problem"], rows) if rows else []
     notes = [f"{found.matched} pairs agree, {len(rows)} halves don't"]
     if not found.complete:
         notes.append("more than can be told at once: narrow --from and --to")

@@ -9,6 +9,7 @@ import typer
 
 from medsync_node.commands.options import ContextName, Home, Json, examples, node
 from medsync_node.commands.output import show, table
+from medsync_node.words import level
 
 if TYPE_CHECKING:
     from medsync_client.contexts import Admission, Context, ContextDetail
@@ -168,5 +169,5 @@ def checkpoints(
         if propose:
             client.propose(context)
         found = client.checkpoints(context)
-    rows = [[c.k, c.level, f"{c.votes}/{c.quorum}", c.log_size, c.digest] for c in found.checkpoints]
+    rows = [[c.k, level(c.level), f"{c.votes}/{c.quorum}", c.log_size, c.digest] for c in found.checkpoints]
     show(found, table(["k", "level", "votes", "log", "digest"], rows), as_json=as_json)

@@ -9,6 +9,7 @@ import typer
 
 from medsync_node.commands.options import Home, Json, examples, node
 from medsync_node.commands.output import show, table
+from medsync_node.words import column
 
 if TYPE_CHECKING:
     from medsync_client.status import Status
@@ -32,4 +33,5 @@ def _lines(found: Status) -> Iterator[str]:
     for name, rows in (("contexts", found.contexts), ("peers", found.peers)):
         if rows:
             columns = [key for key, value in rows[0].items() if not isinstance(value, dict | list)]
-            yield from ("", f"{name}:", *table(columns, ([row.get(key) for key in columns] for row in rows)))
+            shown = ([row.get(key) for key in columns] for row in rows)
+            yield from ("", f"{name}:", *table([column(key) for key in columns], shown))
