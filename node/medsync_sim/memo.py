@@ -12,11 +12,17 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
 
-from medsync_protocol import crypto, poseidon, stark
+from medsync_protocol import actions, codec, crypto, operation, poseidon, stark
 from medsync_protocol.candidate import Built, Plan
 
-KEPT: Final = 65_536  # results of each function: some minutes of a hundred nodes
-_PURE: Final = ((crypto, "verify"), (crypto, "signing_public"), (stark, "verify"), (stark, "sign"), (stark, "public_key"))
+KEPT: Final = 16_384  # results of each function: some minutes of a dozen nodes
+_PURE: Final = (
+    (crypto, "verify"), (crypto, "signing_public"), (crypto, "unseal"), (stark, "verify"), (stark, "sign"),
+    (stark, "public_key"), (codec, "unpack"), (operation, "decode"), (operation, "decode_header"),
+    (operation, "decode_body"), (operation, "decode_label"), (operation, "op_id_of"), (operation, "check_signature"),
+    (actions, "decode_action"),
+)  # fmt: skip
+"""Of bytes and integers, to values that nobody can change."""
 _POSEIDON: Final = ("hades_permutation", "poseidon_hash_many")  # of lists of integers, which are no keys
 _MEMOS: dict[Callable[..., Any], Callable[..., Any]] = {}
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterator
 from functools import cache, lru_cache
+from itertools import count
 
 from medsync_protocol.errors import BadSignature, Malformed
 from medsync_protocol.poseidon import (
@@ -44,6 +46,8 @@ _EXTRA_ENTROPY = 32  # starknet-py's first seed
 _KNOWN_KEYS = 1_024  # lifted public keys kept: the voters of a few contexts, 150 bytes each
 _NAF_WIDTH = 5
 _COMB_BITS = 4
+_COMBED_KEYS = 64  # keys whose comb is kept: the voters of a few contexts, 250 kB each
+_WORTH_A_COMB = 10  # verifications by one key: making its comb costs as much as they save
 
 _P = FIELD_PRIME
 _Affine = tuple[int, int]
@@ -102,7 +106,7 @@ def verify(message: int, key: int, r: int, s: int) -> None:
         raise BadSignature("the key is no point of the STARK curve")
     inverse_s = pow(s, -1, CURVE_ORDER)
     by_message = _times_generator(message * inverse_s % CURVE_ORDER)
-    by_key = _multiply(r * inverse_s % CURVE_ORDER, point)
+    by_key = _times_key(r * inverse_s % CURVE_ORDER, point)
     mirrored = (by_key[0], -by_key[1] % _P, by_key[2])  # the key's y isn't known: either sign may hold
     if not (_has_x(_add(by_message, by_key), r) or _has_x(_add(by_message, mirrored), r)):
         raise BadSignature("the signature does not verify under the key it names")
@@ -223,11 +227,11 @@ def _has_x(point: _Jacobian, x: int) -> bool:
     return bool(point[2]) and (point[0] - x * point[2] * point[2]) % _P == 0
 
 
-@cache
-def _comb() -> list[list[_Affine]]:
-    """Row i holds 1…15 times 16^i·G, so that multiples of G need additions only. Made at first use."""
+@lru_cache(maxsize=_COMBED_KEYS)
+def _comb(point: _Affine) -> list[list[_Affine]]:
+    """Row i holds 1…15 times 16^i·point, so that its multiples need additions only. Made at first use."""
     rows: list[_Jacobian] = []
-    base: _Jacobian = (*_GENERATOR, 1)
+    base: _Jacobian = (*point, 1)
     columns = (1 << _COMB_BITS) - 1
     for _ in range(0, 252, _COMB_BITS):
         multiple = base
@@ -240,8 +244,29 @@ def _comb() -> list[list[_Affine]]:
 
 
 def _times_generator(factor: int) -> _Jacobian:
+    return _by_comb(factor, _generator_comb())
+
+
+def _times_key(factor: int, point: _Affine) -> _Jacobian:
+    """A voter signs every checkpoint: after some of them its key is worth what the generator is worth."""
+    used = next(_uses(point))
+    return _multiply(factor, point) if used < _WORTH_A_COMB else _by_comb(factor, _comb(point))
+
+
+@lru_cache(maxsize=_KNOWN_KEYS)
+def _uses(_: _Affine) -> Iterator[int]:
+    """Counts the verifications by a key."""
+    return count()
+
+
+@cache
+def _generator_comb() -> list[list[_Affine]]:
+    return _comb(_GENERATOR)
+
+
+def _by_comb(factor: int, comb: list[list[_Affine]]) -> _Jacobian:
     total = _INFINITY
-    for row in _comb():
+    for row in comb:
         digit = factor & ((1 << _COMB_BITS) - 1)
         if digit:
             total = _add_affine(total, row[digit - 1])
