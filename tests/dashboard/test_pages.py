@@ -119,8 +119,8 @@ def test_a_session_without_a_scope_is_refused_what_needs_it(world: World, visit:
     for scope in sorted(set(NEEDS.values())):
         visitor = visit(*(set(SCOPES) - {scope}))
         for path in (path for path, needed in NEEDS.items() if needed == scope):
-            answered = visitor.go(at(path, world))
-            assert answered.status == 403 and f"the scope {scope} allows it" in visitor.text, (path, visitor.text)
+            answered = visitor.fetch(at(path, world))
+            assert answered.status == 403 and f"the scope {scope} allows it" in answered.text(), path
     small = visit("status", "consent:read")
     small.go(f"/c/shared/consents/{world.consents[0]}")
     assert "south may use" in small.text and small.page.get_by_role("button", name="Revoke").count() == 0

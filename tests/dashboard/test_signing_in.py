@@ -24,6 +24,7 @@ from medsync_node.dashboard.sessions import (
     Grant,
     Sessions,
 )
+from medsync_node.dashboard.visit import MAX_FIELDS
 from medsync_node.token_book import TokenBook
 from medsync_protocol.errors import Refused
 from tests.node.api_world import Party, form, make_home, running
@@ -125,6 +126,9 @@ async def test_a_form_from_elsewhere_does_nothing(north: Party) -> None:
             assert refused.status_code == 403 and "medsync-invite" not in refused.text
         assert "medsync-invite" in (await http.post("/dashboard/members", data=form_)).text
         assert (await http.post("/dashboard/members", data={**form_, "role": "emperor"})).status_code == 422
+        many = {f"field{i}": "x" for i in range(MAX_FIELDS)}
+        assert (await http.post("/dashboard/members", data={**form_, **many})).status_code == 422
+        assert (await http.post("/dashboard/enter", data={"code": "x", **many})).status_code == 422
 
 
 async def test_whoever_has_a_token_opens_no_more_than_it_allows_and_no_longer(north: Party) -> None:

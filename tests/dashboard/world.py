@@ -1,4 +1,4 @@
-"""Two real nodes with a patient between them: north keeps her record and shows the dashboard, south asks."""
+"""Three real nodes and a patient: north keeps her record and shows the dashboard, south asks, east comes and goes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DESKTOP, PHONE = (1280, 900), (380, 800)
 
 @dataclass
 class World:
-    """North keeps the patient's record and shows the dashboard; south asks."""
+    """North keeps the patient's record and shows the dashboard; south asks; east is there to be voted on."""
 
     cluster: Cluster
     key_file: Path
@@ -47,7 +47,7 @@ class World:
 
 
 def _granted(world: World, purpose: str, number: int) -> str:
-    north, south = world.cluster
+    north, south, _ = world.cluster
     key, one = patient_key.read(world.key_file), world.subject
     signing = Signing(
         network=NetworkId(bytes.fromhex(one.network)), context=ContextId(bytes.fromhex(one.context)),
@@ -66,11 +66,11 @@ def open_world() -> Iterator[World]:
     """The nodes run until the block ends."""
     directory = Path(tempfile.mkdtemp(prefix="medsync-"))
     os.environ["MEDSYNC_API_LISTEN"] = "127.0.0.1:0"
-    made = Cluster(directory, nodes=2)
+    made = Cluster(directory, nodes=3)
     try:
         made.up(tied=True)
         key = patient_key.create(directory / "ann.key")
-        north, south = made
+        north, south, _ = made
         subject = north.client.enrol_subject("shared", SubjectEnrol(patient_keys=(key.public.hex(),)))
         found = World(made, directory / "ann.key", subject)
         found.consents = [_granted(found, purpose, number) for number, purpose in enumerate(("HRESCH", "TREAT", "HQUALIMP"), 1)]

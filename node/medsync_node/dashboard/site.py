@@ -26,6 +26,7 @@ from medsync_node.dashboard.pages import (
     audit,
     consents,
     members,
+    membership,
     operations,
     overview,
     patient,
@@ -44,7 +45,7 @@ Page = Callable[[Visit], Awaitable[Response]]
 
 OF_PATIENTS: Final = patient.PAGES
 OF_STAFF: Final[tuple[tuple[str, str, Page], ...]] = (
-    *overview.PAGES, *consents.PAGES, *access.PAGES, *reviews.PAGES, *subjects.PAGES, *members.PAGES, *operations.PAGES, *anchors.PAGES,
+    *overview.PAGES, *consents.PAGES, *access.PAGES, *reviews.PAGES, *subjects.PAGES, *members.PAGES, *membership.PAGES, *operations.PAGES, *anchors.PAGES,
     *rewards.PAGES, *audit.PAGES,
 )  # fmt: skip
 LIVE_PART: Final = "now"  # id of what asks again by itself when something happened: nobody need be at the screen
@@ -94,13 +95,13 @@ class Site:
                     code="other_page", message="this page is not for this sign-in", advice="go back to the first page"
                 )
                 return self._failed(session, 403, problem)
-            form = read_form(await request.body()) if request.method == "POST" else {}
-            visit = Visit(
-                request=request, session=session, backend=self._backend, node_name=self._node.identity.name, form=form, now=now_ms(),
-            )
             try:
+                form = read_form(await request.body()) if request.method == "POST" else {}
                 if request.method == "POST":
                     require_own_form(request, form, session)
+                visit = Visit(
+                    request=request, session=session, backend=self._backend, node_name=self._node.identity.name, form=form, now=now_ms(),
+                )
                 return await shown(visit)
             except ClientError as error:
                 problem = Problem(code=error.code, message=str(error), advice=error.advice)
@@ -117,7 +118,10 @@ class Site:
     async def _enter(self, request: Request) -> Response:
         if request.method == "GET":
             return self._sign_in(200, code=request.query_params.get("code", ""))
-        code = read_form(await request.body()).get("code", "")
+        try:
+            code = read_form(await request.body()).get("code", "")
+        except BadRequest:
+            return self._sign_in(422)
         entered = self._door.sessions.enter(now_ms(), code)
         if entered is None:
             return self._sign_in(401, used=True)

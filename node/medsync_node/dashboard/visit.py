@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from medsync_client.calls import Call
-from medsync_client.errors import ClientError, Refused
+from medsync_client.errors import BadRequest, ClientError, Refused
 from medsync_node.dashboard.backend import Backend
 from medsync_node.dashboard.rendering import page
 from medsync_node.dashboard.sessions import Session
@@ -79,8 +79,11 @@ class Visit:
 
 
 def read_form(body: bytes) -> Mapping[str, str]:
-    """The fields of a form as it was sent."""
-    pairs = parse_qsl(body.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS)
+    """The fields of a form as it was sent. Raises BadRequest for more of them than any of ours has."""
+    try:
+        pairs = parse_qsl(body.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        raise BadRequest("this form has too many fields", code="form", advice="send a form of these pages") from error
     return {name: text.strip() for name, text in pairs if text.strip()}
 
 

@@ -7,10 +7,12 @@ from typing import Final
 import segno
 from starlette.responses import Response
 
-from medsync_client import members
+from medsync_client import contexts, members
 from medsync_client.errors import BadRequest
 from medsync_client.members import InvitationCreate
 from medsync_client.wire import RoleName
+from medsync_node.dashboard.pages.membership import done
+from medsync_node.dashboard.pages.overview import place
 from medsync_node.dashboard.visit import Visit
 
 ROLES: Final[dict[str, RoleName]] = {"member": "member", "reader": "reader", "admin": "admin"}
@@ -37,12 +39,15 @@ async def _shown(visit: Visit, made: members.Invitation | None) -> Response:
     squares = [] if code is None else [
         (x + QUIET, y + QUIET) for y, row in enumerate(code.matrix) for x, dark in enumerate(row) if dark
     ]  # fmt: skip
-    call = members.invite(InvitationCreate())
+    call, listed = members.invite(InvitationCreate()), (await visit.ask(contexts.contexts())).contexts
+    network = await visit.ask_if_allowed(members.network())
+    removal = members.remove_member("-")
     return visit.show(
-        "members.html", network=await visit.ask_if_allowed(members.network()),
+        "members.html", network=network, places=[(one, place(one, listed)) for one in listed], done=done(visit),
         found=(await visit.ask(members.members())).members, made=made, squares=squares, days=DAYS,
         side=0 if code is None else len(code.matrix) + 2 * QUIET, roles=tuple(ROLES),
         may_invite=visit.may(call.method, call.path),
+        may_change=network is not None and network.role is not None and visit.may(removal.method, removal.path),
     )  # fmt: skip
 
 

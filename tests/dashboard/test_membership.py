@@ -1,0 +1,140 @@
+"""Changing who is in a context from the browser: each change says in words what will happen, is done, and needs its scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from medsync_client.contexts import Admission, ContextCreate, Voters
+from medsync_client.governance import Outlook, Proposal
+from medsync_client.members import Member
+from medsync_node.api.scopes import SCOPES
+from medsync_node.dashboard.deeds import DEEDS, Asked, Facts, ruling
+from medsync_node.testing.waiting import until
+from tests.dashboard.conftest import Visitor
+from tests.dashboard.world import PHONE, World
+
+Visit = Callable[..., Visitor]
+
+
+def change(visitor: Visitor, page: str, link: str, *words: str) -> None:
+    """Follow a link or a form's button, read what will happen, and do it."""
+    visitor.go(page)
+    visitor.page.locator("main").get_by_role("link", name=link, exact=True).or_(visitor.page.get_by_role("button", name=link, exact=True)).click()
+    confirm(visitor, *words)
+
+
+def confirm(visitor: Visitor, *words: str) -> None:
+    for one in words:
+        assert one in visitor.text, (one, visitor.text)
+    visitor.page.locator("main form").get_by_role("button").click()
+    expect(visitor.page.get_by_role("status")).to_be_visible()
+
+
+def test_an_admin_admits_promotes_hands_over_and_removes(world: World, visit: Visit) -> None:
+    north, south, _ = world.cluster
+    north.client.create_context(ContextCreate(name="ward"))
+    visitor, here = visit(javascript=False, size=PHONE), "/c/ward/members"
+    visitor.go(here)
+    visitor.page.get_by_label("Member of the network").select_option(south.member)
+    visitor.page.get_by_label("As").select_option("reader")
+    visitor.page.get_by_role("button", name="Admit").click()
+    confirm(visitor, "Admit south to ward as reader?", "lets it count at once", "reads all that was written so far", "It writes nothing")
+    change(visitor, here, "Make an admin of south", "Make south an admin of ward?", "The key stays")
+    until(lambda: any(c.name == "ward" and c.role == "admin" for c in south.client.contexts().contexts), "south to be there")
+    until(lambda: north.client.outlook("ward", "remove", "south").held > 0, "south's voter key")
+    visitor.go(here)
+    visitor.page.get_by_label("south").check()
+    visitor.page.get_by_role("button", name="Vote for this list").click()
+    confirm(visitor, "votes for this list: north, south", "2 of these 2 must sign")
+    assert {one.name for one in north.client.voters("ward").voters} == {"north", "south"}
+    change(visitor, here, "Hand over to south", "you can't take it back")
+    assert north.client.governance("ward").owner == "south"
+    epoch = north.client.context("ward").epoch
+    change(visitor, here, "Replace the key …", "only they can read")
+    change(
+        visitor, here, "Remove south", "Cut-off: the ", "of south that this node holds stand", "can't read what is written after it",
+        "nobody can take that back", "It is one of 2 voters", "ward is not anchored",
+    )  # fmt: skip
+    assert {one.name for one in north.client.context_members("ward").members} == {"north"}
+    assert north.client.context("ward").epoch == epoch + 2
+    visitor.go(here + "/leave")
+    assert "the last admin can't go" in visitor.text and visitor.page.locator("main form").count() == 0
+
+
+def test_an_admin_votes_leaves_and_changes_the_network(world: World, visit: Visit) -> None:
+    north, south, east = world.cluster
+    both = (Admission(member="south", role="admin"),)
+    north.client.create_context(ContextCreate(name="board", policy="k_of_n", members=both, settings={"policy.k": 2}))
+    until(lambda: any(c.name == "board" and c.role == "admin" for c in south.client.contexts().contexts), "south to be there")
+
+    def proposed() -> bool:
+        return any(one.mine for one in north.client.governance("board").proposals)
+
+    visitor, here = visit(javascript=False), "/c/board/members"
+    south.client.admit("board", "east")
+    until(proposed, "the proposal")
+    change(visitor, here, "Yes to east as member", "Vote yes: admit east as member?", "the vote that was lacking", "can't be changed")
+    assert any(one.name == "east" for one in north.client.context_members("board").members)
+    south.client.remove_from_context("board", "east")
+    until(proposed, "the other proposal")
+    change(visitor, here, "No to east", "Vote no: remove east?", "it has failed")
+    assert north.client.governance("board").proposals == ()
+    change(visitor, here, "Make a reader of east", "wants votes", "1 of these must agree: south")
+    change(visitor, here, "Leave this context …", "Leave board?", "the admins replaced the key")
+    assert "not in this context any more" in visitor.text and north.client.context("board").role is None
+    change(visitor, "/members", "Make a reader of east", "Make east a reader of the network cluster?")
+    change(visitor, "/members", "Remove east", "In each context the first admin")
+    assert all(one.id != east.member for one in north.client.members().members)
+
+
+def test_without_the_scope_nothing_is_offered_and_nothing_is_done(world: World, visit: Visit) -> None:
+    visitor = visit(*(set(SCOPES) - {"govern"}))
+    for page in ("/c/shared/members", "/members"):
+        visitor.go(page)
+        assert visitor.page.locator("main form, main .acts").count() == 0
+    south = world.cluster["south"].member
+    csrf = visitor.page.locator("input[name=csrf]").first.input_value()
+    for name in DEEDS:
+        answered = visitor.fetch(f"/c/shared/members/{name}?member={south}&proposal=00&voter={south}")
+        assert answered.status == 403 and "the scope govern allows it" in answered.text(), name
+        fields: dict[str, str | float | bool] = {"csrf": csrf, "member": south, "role": "reader", "voters": south, "proposal": "00"}
+        assert visitor.page.request.post(f"{visitor.base}/c/shared/members/{name}", form=fields).status == 403, name
+    assert visitor.page.request.post(f"{visitor.base}/members/remove", form={"csrf": csrf, "member": south}).status == 403
+    everything = visit()
+    assert everything.page.request.post(f"{visitor.base}/c/shared/members/remove", form={"member": south}).status == 403, "no csrf"
+    wrong = ("remove?member=ff", "vote?proposal=ff", "remove", "found?member=x", "role?role=king&member=x", "voters")
+    for path in wrong:
+        assert everything.fetch(f"/c/shared/members/{path}").status in (404, 422), path
+    assert everything.fetch("/members/leave").status == 404
+    assert {one.name for one in world.cluster["north"].client.context_members("shared").members} >= {"north", "south"}
+
+
+SOUTH = Member(id="11" * 32, name="south", role="admin")
+
+
+@pytest.mark.parametrize(
+    ("deed", "facts", "said"),
+    [
+        ("remove", Facts(place="trial", policy="p", who=SOUTH, outlook=Outlook(ruling="allowed")), "holds nothing that south wrote"),
+        ("remove", Facts(place="trial", policy="p", who=SOUTH, outlook=Outlook(ruling="allowed", held=1)), "the 1 operation of south"),
+        ("role", Facts(place="trial", policy="p", who=SOUTH), "what south did as an admin and this node does not hold"),
+        ("voters", Facts(place="trial", policy="p", chosen=("a", "b", "c", "d")), "3 of these 4 must sign"),
+        ("voters", Facts(place="trial", policy="p", chosen=("a",), voters=Voters(voters=(), quorum=0)), "There is no list yet"),
+    ],
+)
+def test_the_words_follow_the_facts(deed: str, facts: Facts, said: str) -> None:
+    assert any(said in one for one in DEEDS[deed].words(facts, Asked())), [*DEEDS[deed].words(facts, Asked())]
+
+
+def test_a_vote_says_how_many_are_lacking_after_it_and_the_ruling_who_must_agree() -> None:
+    def proposal(needed: int) -> Facts:
+        one = Proposal(id="0" * 64, action="remove", about="lab", author="a", needed=needed, yes=(), no=(), electors=("b", "c"), expires=9, mine=True)
+        return Facts(place="trial", policy="p", proposal=one)
+
+    assert any("1 more must agree" in one for one in DEEDS["vote"].words(proposal(2), Asked()))
+    assert any("highest that its proposer and the voters name" in one for one in DEEDS["vote"].words(proposal(1), Asked()))
+    ahead = Outlook(ruling="votes", needed=2, electors=("b", "c", "d"))
+    assert "2 of these must agree: b, c, d" in ruling(Facts(place="trial", policy="p", outlook=ahead))
