@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from medsync_client.accesses import AccessRow
+from medsync_client.accesses import AccessRow, AnswerName, HalfName
 from medsync_client.contexts import Context
 from medsync_client.consents import WireActor, WirePeriod, WireRule
 from medsync_client.operations import OperationRow
+from medsync_client.wire import Level
 from medsync_node.cli import registered, run
-from medsync_node.dashboard import rendering
+from medsync_node import words as shared
+from medsync_node.dashboard import rendering, words
 from medsync_node.dashboard.drawing import LANE, LEFT, STEP, TOP, draw
 from medsync_node.dashboard.pages.access import unmatched
 from medsync_node.dashboard.pages.overview import place
@@ -41,6 +44,12 @@ def test_a_rule_reads_as_a_sentence() -> None:
 
 def test_the_words_are_about_codes_that_exist() -> None:
     assert all(map(is_known, PURPOSES)) and set(ACTIONS) == KNOWN_ACTIONS
+
+
+def test_every_code_of_the_log_has_words_and_pages_take_them_from_where_commands_do() -> None:
+    assert set(get_args(HalfName)) == shared.HALVES.keys() and set(get_args(AnswerName)) == shared.ANSWERS.keys()
+    assert set(get_args(Level)) <= shared.LEVELS.keys()
+    assert (words.half, words.answer, words.level) == (shared.half, shared.answer, shared.level)
 
 
 def test_a_half_alone_is_told_and_reading_the_log_needs_no_other() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from medsync_node.dashboard import words
+from medsync_node.dashboard.words import iso, moment
+
+__all__ = ["CSP", "HEADERS", "iso", "moment", "page", "short"]
 
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -22,16 +24,6 @@ HEADERS: Final = {
 SHORT: Final = 12  # digits of an id that a person compares; the whole one is in the title
 
 
-def moment(millis: int | None) -> str:
-    """Milliseconds as a time in UTC."""
-    return "–" if millis is None else datetime.fromtimestamp(millis / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def iso(millis: int) -> str:
-    """The same for programs: what `<time datetime>` wants."""
-    return datetime.fromtimestamp(millis / 1000, UTC).isoformat()
-
-
 def short(text: str | None) -> str:
     """An id's beginning."""
     return "–" if not text else text if len(text) <= SHORT else text[:SHORT] + "…"
@@ -43,7 +35,7 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {
-        "moment": moment, "iso": iso, "short": short, "sentence": words.sentence, "purpose": words.purpose,
+        "moment": moment, "iso": iso, "short": short, "level": words.level, "sentence": words.sentence, "purpose": words.purpose,
         "half": words.half, "answer": words.answer, "checked": words.checked,
     }  # fmt: skip
     return made

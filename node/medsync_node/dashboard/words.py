@@ -1,11 +1,18 @@
-"""Consents, decisions and checks in a person's words. What they mean is the protocol's; nothing is decided here."""
+"""Consents, checks and times in a person's words; single codes that the command line says too are medsync_node/words.py's.
+
+What they mean is the protocol's; nothing is decided here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 from medsync_client.consents import WireActor, WirePeriod, WireRule
+from medsync_node.words import answer, half, level
+
+__all__ = ["ACTIONS", "CHECKS", "PURPOSES", "answer", "checked", "half", "iso", "level", "moment", "purpose", "sentence"]
 
 PURPOSES: Final[Mapping[str, str]] = {
     "PurposeOfUse": "any purpose", "TREAT": "treatment", "ETREAT": "emergency treatment", "BTG": "breaking the glass",
@@ -18,14 +25,6 @@ PURPOSES: Final[Mapping[str, str]] = {
 ACTIONS: Final[Mapping[str, str]] = {
     "access": "look at", "collect": "collect", "use": "use", "disclose": "pass on", "correct": "correct",
 }  # fmt: skip
-HALVES: Final[Mapping[str, str]] = {
-    "requested": "asked for", "disclosed": "released", "refused": "refused", "break-glass": "glass broken",
-    "log-read": "log was read",
-}  # fmt: skip
-ANSWERS: Final[Mapping[str, str]] = {
-    "PERMIT": "permitted", "DENY": "denied", "NO_CONSENT": "no consent covers it", "INDETERMINATE": "could not be decided",
-    "ERASED": "the record is erased",
-}  # fmt: skip
 CHECKS: Final[Mapping[str, str]] = {
     "signature": "its signature verifies", "context": "it was signed for this context",
     "held_by_an_effective_operation": "an operation that counts carries it", "signer_may": "its signer may say this",
@@ -37,19 +36,19 @@ CHECKS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 
+def moment(millis: int | None) -> str:
+    """Milliseconds as a time in UTC."""
+    return "–" if millis is None else datetime.fromtimestamp(millis / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def iso(millis: int) -> str:
+    """The same for programs: what `<time datetime>` wants."""
+    return datetime.fromtimestamp(millis / 1000, UTC).isoformat()
+
+
 def purpose(code: str) -> str:
     """A purpose by its words and code."""
     return f"{PURPOSES[code]} ({code})" if code in PURPOSES else code
-
-
-def half(name: str) -> str:
-    """What half of an access an entry is."""
-    return HALVES.get(name, name)
-
-
-def answer(name: str) -> str:
-    """What was decided."""
-    return ANSWERS.get(name, name)
 
 
 def checked(name: str) -> str:
@@ -62,15 +61,9 @@ def _listed(items: Iterable[str], last: str = "or") -> str:
     return f"{', '.join(first)} {last} {final}" if first else final
 
 
-def _day(millis: int) -> str:
-    from medsync_node.dashboard.rendering import moment
-
-    return moment(millis)
-
-
 def _period(period: WirePeriod) -> str:
-    parts = [f"from {_day(period.start)}"] if period.start is not None else []
-    return " ".join([*parts, f"until {_day(period.end)}"] if period.end is not None else parts) or "of any time"
+    parts = [f"from {moment(period.start)}"] if period.start is not None else []
+    return " ".join([*parts, f"until {moment(period.end)}"] if period.end is not None else parts) or "of any time"
 
 
 def _actor(actor: WireActor, names: Mapping[str, str]) -> str:
