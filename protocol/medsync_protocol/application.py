@@ -56,6 +56,14 @@ class OpenedEntry:
 
 
 @runtime_checkable
+class Announces(Protocol):
+    """An application some of whose entries the node's users are told of as they come."""
+
+    notices: Mapping[int, str]
+    """Entry kind → what a notice of it is called. It names the operation, and nothing that is sealed."""
+
+
+@runtime_checkable
 class FollowsFinality(Protocol):
     """An application for which some entries take force only when they are final."""
 

@@ -19,6 +19,8 @@ from medsync_protocol.directive import Signed, decode_signed
 from medsync_protocol.errors import Invalid, Refused, UnknownSubject
 from medsync_protocol.heartbeat import Heartbeat, HeartbeatBook, encode_heartbeat, open_heartbeat, pulse_of
 from medsync_protocol.erasure import KINDS, ErasureBook
+from medsync_protocol.glass import KINDS as GLASS_KINDS, NOTICES, broken_parties, review_parties
+from medsync_protocol.glass_book import GlassBook
 from medsync_protocol.ids import (
     ChainId,
     ContextId,
@@ -69,6 +71,7 @@ class MedSyncApplication:
 
     name = "medsync"
     indexed = frozenset({int(EntryKind.ACCESS), int(EntryKind.RECEIPT)})
+    notices = NOTICES
 
     def __init__(
         self, network: NetworkId, context: ContextId, settings: ConsentSettings | None = None
@@ -84,6 +87,7 @@ class MedSyncApplication:
         self._final: dict[ChainId, int] = {}
         self._homes: set[MemberId] = set()
         self.erasure = ErasureBook(network, context)
+        self.glass = GlassBook(network, context)
         self._closed: set[SubjectRef] = set()
         self.unreadable = 0  # entries that decoded to nothing, repeats counted: for status only
 
@@ -93,6 +97,9 @@ class MedSyncApplication:
         """Take an entry under its verdict; the last verdict of an entry counts. Malformed ones are passed over."""
         if entry.kind in KINDS:
             self._fold_erasure(entry, verdict)
+            return
+        if entry.kind in GLASS_KINDS:
+            self._fold_glass(entry, verdict)
             return
         kind = _FOLDED.get(entry.kind)
         if kind is None:
@@ -122,6 +129,14 @@ class MedSyncApplication:
     def _fold_erasure(self, entry: OpenedEntry, verdict: Verdict) -> None:
         try:
             self._changed(self.erasure.take(entry, verdict))
+        except Invalid:
+            self.unreadable += 1
+
+    def _fold_glass(self, entry: OpenedEntry, verdict: Verdict) -> None:
+        if entry.subject in self._closed:
+            return
+        try:
+            self.glass.take(entry, verdict)
         except Invalid:
             self.unreadable += 1
 
@@ -175,7 +190,7 @@ class MedSyncApplication:
         for linked in self._links.pop(subject, set()):
             self._links.get(linked, set()).discard(subject)
         held = self._files.pop(subject, None)
-        return [] if held is None else held.places()
+        return [*self.glass.close(subject), *(() if held is None else held.places())]
 
     def about(self, entry: OpenedEntry) -> tuple[SubjectRef, ...]:
         """Whom an entry is about; nobody for what is malformed, or says something about an erasure."""
@@ -300,13 +315,18 @@ class MedSyncApplication:
         return 1 if held is None else held.next_number(signer)
 
     def parties(self, entry: OpenedEntry) -> Iterable[MemberId]:
-        """Requester, custodian and homes of an access entry or receipt; nobody for one that is malformed."""
+        """Requester, custodian and homes of an access entry or receipt; of broken glass and reviews every custodian too.
+
+        Nobody for one that is malformed.
+        """
         try:
             named = _PARTIES[entry.kind](entry.payload)
         except (KeyError, Invalid):
             return ()
         standing = self.standing(entry.subject) if entry.subject is not None else None
-        return {*named, *(standing.homes if standing is not None else ())}
+        if standing is None:
+            return set(named)
+        return {*named, *standing.homes, *(standing.custodians if entry.kind in GLASS_KINDS else ())}
 
     # -- views ------------------------------------------------------------------------------------------------
 
@@ -431,6 +451,8 @@ def _receipt_parties(payload: bytes) -> tuple[MemberId, ...]:
 _PARTIES: Final[Mapping[int, Callable[[bytes], tuple[MemberId, ...]]]] = {
     EntryKind.ACCESS: access_parties,
     EntryKind.RECEIPT: _receipt_parties,
+    EntryKind.BREAK_GLASS: broken_parties,
+    EntryKind.REVIEW: review_parties,
 }
 
 

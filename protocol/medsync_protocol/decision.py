@@ -17,10 +17,11 @@ from medsync_protocol.codec import pack
 from medsync_protocol.crypto import blake2b
 from medsync_protocol.heartbeat import Pulse, is_fresh
 from medsync_protocol.ids import DirectiveId, MemberId, SubjectRef
-from medsync_protocol.purposes import ANCESTORS, ROOT, TREATMENT, contains, overlaps
+from medsync_protocol.purposes import ANCESTORS, EMERGENCY, ROOT, TREATMENT, contains, overlaps
 from medsync_protocol.rule import Effect, Rule
 
 EVALUATOR_VERSION: Final = 1
+OVERRIDING: Final = "BTG"  # HL7: may override a consent; ETREAT is for those who are provisioned for emergencies
 _MINUTE: Final = 60_000
 
 
@@ -41,7 +42,7 @@ class ImplicitRule(IntEnum):
     DENY = 0
     PERMIT_TREATMENT = 1
     PERMIT = 2
-    DENY_BUT_BREAK_GLASS = 3  # break-glass is a call of its own: here this denies
+    DENY_BUT_BREAK_GLASS = 3  # break-glass is a call of its own: here this denies, see `against_breaking`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +162,54 @@ def judge(view: DecisionView, request: Request, now: int) -> Decision:
     if not view.known:
         return Decision(answer=Answer.INDETERMINATE, reason=Reason.UNKNOWN_SUBJECT)
     return _combine(view, request, now)
+
+
+class Against(Enum):
+    """Why glass may not be broken, though whoever asks may break it."""
+
+    UNKNOWN = "no record of this subject is held that could be decided on"
+    REFUSED_BY_NAME = "a consent refuses emergency access by name"
+    DENIED = "a consent denies it, and only a purpose of BTG, in a context that allows it, goes before that"
+    IMPLICIT = "no consent applies, and the context's implicit rule is to deny, without break-glass"
+
+
+def against_breaking(
+    view: DecisionView, request: Request, now: int, vouching: frozenset[bytes]
+) -> Against | None:
+    """What stands against breaking glass for a request with emergency purposes; None: it may be broken (PROTOCOL §7).
+
+    Freshness and clocks are not asked. `vouching`: the keys whose refusal by name holds, those of the patient's side and
+    the custodians': no other member can keep an emergency out. Of several purposes the strictest answer counts.
+    """
+    if view.erased or not view.known:
+        return Against.UNKNOWN
+    found = [_against(view, request, purpose, now, vouching) for purpose in request.purposes]
+    return next((one for one in Against if one in found), None)
+
+
+def _against(
+    view: DecisionView, request: Request, purpose: str, now: int, vouching: frozenset[bytes]
+) -> Against | None:
+    signed = [one for one in view.directives if one.directive.in_force(now) and one.directive.signer in vouching]
+    if any(_refuses_by_name(one, request, purpose, now) for one in signed):
+        return Against.REFUSED_BY_NAME
+    allowed = view.settings.implicit is not ImplicitRule.DENY
+    answer = _for_purpose(view, request, purpose, now).answer
+    if answer is Answer.DENY and not (allowed and purpose == OVERRIDING):
+        return Against.DENIED
+    return Against.IMPLICIT if answer is Answer.NO_CONSENT and not allowed else None
+
+
+def _refuses_by_name(counted: Counted, request: Request, purpose: str, now: int) -> bool:
+    found = (one for one in _within(counted, request, purpose, now) if one.effect is Effect.DENY and one.explicit)
+    return any(not EMERGENCY.isdisjoint(_rule_of(counted, one.rule).purposes or ()) for one in found)
+
+
+def _rule_of(counted: Counted, named: RuleId) -> Rule:
+    _, index, exception = named
+    assert index is not None, "an explicit answer has its rule"
+    rule = counted.directive.rules[index]
+    return rule if exception is None else (rule.exceptions or ())[exception]
 
 
 def _combine(view: DecisionView, request: Request, now: int) -> Decision:

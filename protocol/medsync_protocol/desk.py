@@ -21,6 +21,7 @@ from medsync_protocol.access import (
     request_hash,
 )
 from medsync_protocol.application import Draft
+from medsync_protocol.breaking import Breaking
 from medsync_protocol.carrying import (
     check_grant,
     check_logged,
@@ -113,6 +114,7 @@ class Desk:
         self._replica, self._book, self._readable, self._entropy = replica, book, readable, entropy
         self._me = replica.member
         self.review = Review(replica, replica.application, readable)
+        self.glass = Breaking(replica, replica.application, lambda now, request: self._view(now, request)[0])
 
     # -- subjects ---------------------------------------------------------------------------------------------
 

@@ -50,6 +50,8 @@ class EntryKind(IntEnum):
     LEGAL_HOLD = 10  # by a custodian, or its release
     REWARD_ROOT = 11  # what the reward root is made of: terms, reports, proofs of false ones; all in the label
     NOTE = 12  # plain application bytes: the key-value example and benchmarks
+    BREAK_GLASS = 13  # by whom, why and until when, beside the requester's half in the log
+    REVIEW = 14  # of a broken glass, by a custodian other than who broke it
 
 
 class Audience(IntEnum):

@@ -26,7 +26,7 @@ from medsync_protocol.kinds import Audience, EntryKind, OpKind, Plane, Role, Ver
 from medsync_protocol.membership import MembershipFold, MembershipState
 from medsync_protocol.membership_state import Removed, Resumed
 from medsync_protocol.membership_verdicts import Verdicts
-from medsync_protocol.news import News, Submitted
+from medsync_protocol.news import News, Submitted, notices
 from medsync_protocol.opening import Opened, Opener
 from medsync_protocol.operation import (
     MAX_HEADS, NO_KEY, Header, Operation, build, check_signature, decode, decode_body, decode_header,
@@ -379,7 +379,8 @@ class Replica:
         self.folded.fold(place, kept, verdict)
         folds = bool(kept or committed or opened.waits)
         again = [Reread(self.context, *place)] if erasing.concerns_closed(self, kept) else []
-        return [*(learning.learn_subjects(self) if kept else ()), *again], tuple(rows), folds
+        told = notices(application, self.context, kept, verdict)
+        return [*(learning.learn_subjects(self) if kept else ()), *again, *told], tuple(rows), folds
 
     def reread(self, wire: bytes, offered: bytes = b"") -> list[Effect]:
         """Open a held operation again: a key arrived, or `offered`, a body with ciphertexts that ours lacks."""
