@@ -64,7 +64,7 @@ async def open_daemon(home: Home, config: Config, passphrase: str) -> AsyncItera
             serving,
         )  # seconds of loading: not before home and key are right
         from medsync_node.dashboard.sessions import Door
-        from medsync_node.node import open_node
+        from medsync_node.opening import open_node
 
         token = None if config.api.listen is None else ensure_token(config.api.token_file)
         node = await stack.enter_async_context(open_node(home, identity, config))

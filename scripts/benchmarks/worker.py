@@ -25,7 +25,8 @@ from medsync_node import logs
 from medsync_node.api import make_app, serving
 from medsync_node.config import ApiConfig, Config
 from medsync_node.home import Home
-from medsync_node.node import Node, open_node
+from medsync_node.node import Node
+from medsync_node.opening import open_node
 from medsync_node.store import Store
 from medsync_node.transport.libp2p_transport import Libp2pTransport
 from medsync_protocol.access import decode_access

@@ -96,8 +96,8 @@ def test_every_command_that_a_page_names_exists(capsys: pytest.CaptureFixture[st
     here = Path(rendering.__file__).parent
     files = [*here.glob("templates/*.html"), *here.rglob("*.py"), here / "static" / "patient.js"]
     named = {found for one in files for found in re.findall(r"medsync ((?:[a-z]+(?:-[a-z]+)* ?)+)", one.read_text())}
-    named = {" ".join(words.split()[:2]) for words in named if words.split()[0] in registered()}
+    named = {" ".join(one.split()[:2]) for one in named if one.split()[0] in registered()}
     assert {"open", "contract register", "consent revoke", "proof check", "reward balance"} <= named
-    for words in sorted(named):
-        assert run([*words.split(), "--help"]) == 0, words
-        assert f"medsync {words.split()[0]}" in capsys.readouterr().out
+    for command in sorted(named):
+        assert run([*command.split(), "--help"]) == 0, command
+        assert f"medsync {command.split()[0]}" in capsys.readouterr().out

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from medsync_node.node import Node, running
+from medsync_node.node import Node
+from medsync_node.opening import running
 from medsync_node.store import Store
 from medsync_node.transport import MemoryNetwork, open_libp2p
 from medsync_protocol.identity import Identity

@@ -10,7 +10,8 @@ import httpx
 import trio
 
 from medsync_node.api import make_app
-from medsync_node.node import Node, running, wall_clock
+from medsync_node.node import Node
+from medsync_node.opening import running, wall_clock
 from medsync_node.store import Store
 from medsync_node.transport import MemoryNetwork
 from medsync_protocol.ids import Instant

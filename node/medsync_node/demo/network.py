@@ -10,7 +10,7 @@ from medsync_node.demo.chapter import Chapter
 from medsync_node.demo.world import AUDITOR, FOUNDER, World
 from medsync_node.key_file import new_identity
 from medsync_node.applications import APPLICATIONS
-from medsync_node.node import system_entropy
+from medsync_node.opening import system_entropy
 from medsync_node.transport import open_libp2p
 from medsync_protocol.engine import Engine
 from medsync_protocol.errors import Refused
