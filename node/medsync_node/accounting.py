@@ -7,7 +7,9 @@ more may be told than must be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from medsync_client.accesses import AccessRow
@@ -43,7 +45,39 @@ def summarise(rows: Iterable[AccessRow]) -> tuple[AccountingLine, ...]:
                 types=one.types, first=min(times), last=max(times), count=len(alike),
             )
         )  # fmt: skip
-    return tuple(sorted(lines, key=lambda line: (line.first, line.requester, line.custodian, line.half, line.purposes)))
+    return tuple(sorted(lines, key=_order))
+
+
+def _order(line: AccountingLine) -> tuple[object, ...]:
+    return line.first, line.requester, line.custodian, line.half, line.purposes, line.types or (), line.action, line.outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the lines of an accounting come to, the most first; each of the lists sums to their total. Times in ms."""
+
+    by_recipient: tuple[tuple[str, int], ...]
+    by_purposes: tuple[tuple[tuple[str, ...], int], ...]
+    first: int
+    last: int
+
+
+def total(lines: Sequence[AccountingLine]) -> Totals:
+    """Of at least one line. Members of one name are told apart by their ids."""
+    names: dict[str, set[str]] = {}
+    for line in lines:
+        names.setdefault(line.requester_name, set()).add(line.requester)
+    recipients: Counter[str] = Counter()
+    purposes: Counter[tuple[str, ...]] = Counter()
+    for line in lines:
+        plain = line.requester_name and len(names[line.requester_name]) == 1
+        recipients[line.requester_name if plain else f"{line.requester_name} {line.requester[:12]}".strip()] += line.count
+        purposes[line.purposes] += line.count
+    return Totals(
+        tuple(sorted(recipients.items(), key=lambda one: (-one[1], one[0]))),
+        tuple(sorted(purposes.items(), key=lambda one: (-one[1], one[0]))),
+        min(line.first for line in lines), max(line.last for line in lines),
+    )  # fmt: skip
 
 
 def reconcile(rows: Iterable[AccessRow]) -> tuple[int, tuple[Unmatched, ...]]:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from medsync_node.verify.audit import Audit, audit
 from medsync_node.verify.export_check import EXPORT_CHECKS
+from medsync_node.printed.contents import contents
+from medsync_node.printed.cover import cover_sheet
 from medsync_node.verify.export_format import (
     ExportedCheckpoint,
     ExportedOperation,
@@ -77,6 +79,17 @@ def test_a_whole_export_gives_the_anchored_roots(anchored: tuple[Anchored, Recor
     assert found.export is not None
     assert (found.export.operations, found.export.entries, found.export.checkpoints) == (8, 11, 3)
     assert anchored[0].head.consent_root != 0
+
+
+def test_its_cover_says_where_it_ends(anchored: tuple[Anchored, Records]) -> None:
+    address = str(address_of(anchored[0]))
+    found = contents(text(anchored[1].lines(address)))
+    assert (found.held, found.checkpoints, found.beyond, found.entries.total()) == (8, 3, 1, 10)
+    page = " ".join(cover_sheet(found, file="trial.ndjson.gz", context=None, made=0, by="<i>&").split())
+    assert f"medsync verify {address} --rpc URL --rpc OTHER-URL --export trial.ndjson.gz</pre>" in page
+    assert "number 3, the last of 3" in page and "1 operations that are not final yet" in page and "1 for: role" in page
+    assert "gzip -dc trial.ndjson.gz | sha256sum" in page and found.digest in page and f"{anchored[0].head.log_root:#066x}" in page
+    assert "as &lt;i&gt;&amp; held it" in page and "<i>" not in page
 
 
 def test_pruned_entries_change_nothing(anchored: tuple[Anchored, Records]) -> None:

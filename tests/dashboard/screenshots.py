@@ -16,7 +16,7 @@ PAGES = {
     "receipt": "/c/shared/receipts/{receipt}?subject={subject}", "history": "/c/shared/operations",
     "reviews": "/c/shared/reviews?days=7",
     "anchors": "/c/shared/anchors", "members": "/members", "rewards": "/rewards", "audit": "/c/shared/audit",
-    "patient": "/c/shared/subjects/{subject}",
+    "patient": "/c/shared/subjects/{subject}", "accounting": "/c/shared/subjects/{subject}/accounting", "cover": "/c/shared/audit/cover",
 }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -18,6 +20,7 @@ app = typer.Typer()
         "accounting trial 51cf… --from 2026-01-01 --to 2027-01-01",
         "accounting trial 51cf… --mode all --json",
         "accounting trial 51cf… --suspend inspectorate",
+        "accounting trial 51cf… --from 2021-01-01 --html accounting.html",
     )
 )
 def accounting(
@@ -33,6 +36,9 @@ def accounting(
         list[str] | None,
         typer.Option(metavar="MEMBER", help="Leave out: an agency had its right to be told of suspended; repeatable."),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it as a page to print (mode 0600); a browser makes a PDF of it.")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -42,6 +48,12 @@ def accounting(
             context, subject, mode=mode, since=millis(since), until=millis(until),
             suspend=",".join(suspend) if suspend else None,
         )  # fmt: skip
+        if html is not None:
+            from medsync_node.printed.disclosures import accounting_sheet
+
+            page = accounting_sheet(found, context=context, made=time.time_ns() // 1_000_000, by=client.status().name)
+            html.touch(mode=0o600)
+            html.write_text(page, encoding="utf-8")
     rows = [
         [
             moment(line.first), moment(line.last) if line.count > 1 else "", line.count, half(line.half), line.requester_name,

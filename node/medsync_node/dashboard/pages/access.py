@@ -26,7 +26,8 @@ def unmatched(entries: Iterable[AccessRow]) -> frozenset[str]:
     return frozenset(match for match, count in seen.items() if count == 1)
 
 
-def _day(text: str | None, end: bool = False) -> int | None:
+def day(text: str | None, end: bool = False) -> int | None:
+    """A date field as ms UTC, `end`: of the day after it. Raises BadRequest."""
     if text is None:
         return None
     try:
@@ -37,7 +38,8 @@ def _day(text: str | None, end: bool = False) -> int | None:
     return millis + 86_400_000 if end else millis
 
 
-def _one_of(text: str | None, allowed: tuple[str, ...]) -> Any:
+def one_of(text: str | None, allowed: tuple[str, ...]) -> Any:
+    """A choice field's text, when it is one of a list. Raises BadRequest."""
     if text is not None and text not in allowed:
         raise BadRequest("there is no such kind of entry", code="filter", advice="choose one from the list")
     return text
@@ -53,9 +55,9 @@ async def log(visit: Visit) -> Response:
     asked = "subject" in visit.request.query_params
     if asked:
         call = accesses.accesses(
-            visit.context, subject or None, purpose=query.get("purpose"), member=query.get("member"), half=_one_of(query.get("half"), get_args(HalfName)),
-            outcome=_one_of(query.get("outcome"), get_args(AnswerName)), since=_day(query.get("since")),
-            until=_day(query.get("until"), end=True), cursor=query.get("cursor"), limit=PAGE,
+            visit.context, subject or None, purpose=query.get("purpose"), member=query.get("member"), half=one_of(query.get("half"), get_args(HalfName)),
+            outcome=one_of(query.get("outcome"), get_args(AnswerName)), since=day(query.get("since")),
+            until=day(query.get("until"), end=True), cursor=query.get("cursor"), limit=PAGE,
         )  # fmt: skip
         page = await visit.ask(call)
         lonely = frozenset() if query.get("half") or query.get("outcome") else unmatched(page.entries)

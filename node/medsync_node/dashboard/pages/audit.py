@@ -1,16 +1,21 @@
-"""Audit: this node's copy checked again, and the whole context exported, streamed as the API makes it."""
+"""Audit: this node's copy checked again, the whole context exported, streamed as the API makes it, and a cover for it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
-from starlette.responses import Response
+import trio
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from medsync_client import audit as calls
 from medsync_client import contexts
 from medsync_node.dashboard.downloads import disposition
-from medsync_node.dashboard.visit import Visit
+from medsync_node.dashboard.visit import ROOT, Visit
+from medsync_node.printed.contents import Contents, contents
+from medsync_node.printed.cover import cover_sheet
+from medsync_node.printed.sheet import headers
 
 
 async def audit(visit: Visit) -> Response:
@@ -22,6 +27,14 @@ async def verify(visit: Visit) -> Response:
     """Everything held, read from disk and checked."""
     report = await visit.ask(calls.verify_audit(visit.context))
     return visit.show("audit.html", found=await visit.ask(contexts.context(visit.context)), report=report)
+
+
+_PARTS: Final = 4  # of an export on their way to being counted: about 2 MB each
+
+
+def _inner(scope: Scope, path: str) -> Scope:
+    """A page's request as one of the API's."""
+    return {**scope, "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
 
 
 class _Passed(Response):
@@ -42,8 +55,7 @@ class _Passed(Response):
                 message = {**message, "headers": [*kept, *ours]}
             await send(message)
 
-        inner = {**scope, "path": self._path, "raw_path": self._path.encode(), "query_string": b"", "root_path": ""}
-        await self._api(inner, receive, passing)
+        await self._api(_inner(scope, self._path), receive, passing)
 
 
 async def export(visit: Visit) -> Response:
@@ -51,11 +63,56 @@ async def export(visit: Visit) -> Response:
     found = await visit.ask(contexts.context(visit.context))
     path = calls.export_path(found.id)
     visit.backend.require(visit.session.grant, "GET", path)
-    return _Passed(visit.backend.api, path, f"audit-{found.id[:12]}.ndjson")
+    return _Passed(visit.backend.api, path, _name(found.id))
+
+
+def _name(context: str) -> str:
+    return f"audit-{context[:12]}.ndjson"
+
+
+async def cover(visit: Visit) -> Response:
+    """What an export made now would hold, on a sheet. The same bytes as the download while nothing new is written."""
+    found = await visit.ask(contexts.context(visit.context))
+    path = calls.export_path(found.id)
+    visit.backend.require(visit.session.grant, "GET", path)
+    counted = await _counted(visit, path)
+    document = cover_sheet(
+        counted, file=_name(found.id), context=found.name, made=visit.now, by=visit.node_name, back=f"{ROOT}/c/{visit.context}/audit"
+    )
+    return HTMLResponse(document, headers=headers(document))
+
+
+async def _counted(visit: Visit, path: str) -> Contents:
+    """The export counted on a thread, part by part: it may be larger than memory."""
+    come, go = trio.open_memory_channel[bytes](_PARTS)
+
+    async def take(message: Message) -> None:
+        if message.get("body"):
+            await come.send(message["body"])
+
+    async def ask() -> None:
+        with come:
+            await visit.backend.api(_inner(visit.request.scope, path), visit.request.receive, take)
+
+    def lines() -> Iterator[str]:
+        rest = b""
+        while True:
+            try:
+                part = trio.from_thread.run(go.receive)
+            except trio.EndOfChannel:
+                break
+            *whole, rest = (rest + part).split(b"\n")
+            yield from (one.decode() + "\n" for one in whole)
+        assert not rest, "the export ends with a newline"
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        return await trio.to_thread.run_sync(lambda: contents(lines()))
 
 
 PAGES: Final = (
     ("GET", "/c/{context}/audit", audit),
     ("POST", "/c/{context}/audit", verify),
     ("GET", "/c/{context}/audit/export", export),
+    ("GET", "/c/{context}/audit/cover", cover),
 )

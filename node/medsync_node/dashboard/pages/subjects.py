@@ -1,23 +1,26 @@
-"""One patient's whole view for staff: record, consents, who looked; made to be printed as an accounting of disclosures."""
+"""One patient's whole view for staff: record, consents, who looked; and the accounting of disclosures as a sheet to print."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
-from medsync_client import accesses, consents, erasures, subjects
+from medsync_client import accesses, accounting, consents, contexts, erasures, subjects
+from medsync_node.dashboard.pages.access import day, one_of
 from medsync_node.dashboard.pages.consents import names_of
-from medsync_node.dashboard.visit import Visit
+from medsync_node.dashboard.visit import ROOT, Visit
+from medsync_node.printed.disclosures import accounting_sheet
+from medsync_node.printed.sheet import headers
 
-MAX_PRINTED: Final = 1000  # entries on one printed accounting; older ones are a page further
+SHOWN: Final = 1000  # newest entries on the page; older ones are a page further
 
 
 async def subject(visit: Visit) -> Response:
     """Record, consents and accesses; each part only where the session may see it."""
     named = visit.place("subject")
     log = await visit.ask_if_allowed(
-        accesses.accesses(visit.context, named, cursor=visit.query.get("cursor"), limit=MAX_PRINTED)
+        accesses.accesses(visit.context, named, cursor=visit.query.get("cursor"), limit=SHOWN)
     )
     return visit.show(
         "subject.html", one=await visit.ask(subjects.subject(visit.context, named)), log=log,
@@ -26,10 +29,29 @@ async def subject(visit: Visit) -> Response:
     )  # fmt: skip
 
 
+async def account(visit: Visit) -> Response:
+    """An accounting of disclosures, or the whole log of one patient, as a document of its own."""
+    query, named = visit.query, visit.place("subject")
+    call = accounting.accounting(
+        visit.context, named, mode=one_of(query.get("mode", "hipaa528"), get_args(accounting.Mode)), since=day(query.get("since")),
+        until=day(query.get("until"), end=True),
+    )  # fmt: skip
+    found = await visit.ask(call)
+    name = (await visit.ask(contexts.context(visit.context))).name
+    document = accounting_sheet(
+        found, context=name, made=visit.now, by=visit.node_name, back=f"{ROOT}/c/{visit.context}/subjects/{found.subject}"
+    )
+    return HTMLResponse(document, headers=headers(document))
+
+
 async def find(visit: Visit) -> Response:
     """From a card or pseudonym to its page."""
     found = await visit.ask(subjects.subject(visit.context, visit.query.get("subject", "-")))
     return visit.go(f"/c/{visit.context}/subjects/{found.subject}")
 
 
-PAGES: Final = (("GET", "/c/{context}/subjects", find), ("GET", "/c/{context}/subjects/{subject}", subject))
+PAGES: Final = (
+    ("GET", "/c/{context}/subjects", find),
+    ("GET", "/c/{context}/subjects/{subject}", subject),
+    ("GET", "/c/{context}/subjects/{subject}/accounting", account),
+)
