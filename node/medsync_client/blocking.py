@@ -22,6 +22,7 @@ from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
 from medsync_client import explanations as _explanations
 from medsync_client import devices as _devices
+from medsync_client import glass as _glass
 from medsync_client import governance as _governance
 from medsync_client import links as _links
 from medsync_client import members as _members
@@ -156,6 +157,11 @@ class BlockingClient:
     request_access = _Blocking(_accesses.request_access)
     append_accesses = _Blocking(_accesses.append_accesses)
     accesses = _Blocking(_accesses.accesses)
+    break_glass = _Blocking(_glass.break_glass)
+    reviews = _Blocking(_glass.reviews)
+    broken_glass = _Blocking(_glass.broken_glass)
+    review_glass = _Blocking(_glass.review_glass)
+    release_glass = _Blocking(_glass.release_glass)
     accounting = _Blocking(_accounting.accounting)
     reconcile = _Blocking(_accounting.reconcile)
     receipt = _Blocking(_receipts.receipt)

@@ -23,6 +23,7 @@ from medsync_client import contexts as _contexts
 from medsync_client import erasures as _erasures
 from medsync_client import explanations as _explanations
 from medsync_client import devices as _devices
+from medsync_client import glass as _glass
 from medsync_client import governance as _governance
 from medsync_client import links as _links
 from medsync_client import members as _members
@@ -162,6 +163,11 @@ class Client:
     request_access = _Awaited(_accesses.request_access)
     append_accesses = _Awaited(_accesses.append_accesses)
     accesses = _Awaited(_accesses.accesses)
+    break_glass = _Awaited(_glass.break_glass)
+    reviews = _Awaited(_glass.reviews)
+    broken_glass = _Awaited(_glass.broken_glass)
+    review_glass = _Awaited(_glass.review_glass)
+    release_glass = _Awaited(_glass.release_glass)
     accounting = _Awaited(_accounting.accounting)
     reconcile = _Awaited(_accounting.reconcile)
     receipt = _Awaited(_receipts.receipt)

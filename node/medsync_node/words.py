@@ -18,13 +18,17 @@ ANSWERS: Final[Mapping[str, str]] = {
     "ERASED": "the record is erased",
 }  # fmt: skip
 """What was decided."""
+REVIEWS: Final[Mapping[str, str]] = {
+    "open": "to be reviewed", "follow-up": "needs follow-up", "justified": "justified", "not-justified": "not justified",
+}  # fmt: skip
+"""How far the review of a broken glass is, and what came of it."""
 LEVELS: Final[Mapping[str, str]] = {
     "local": "here only", "replicated": "at others too", "signed": "signed", "accepted": "accepted", "settled": "settled",
 }  # fmt: skip
 """How far an operation or a checkpoint is; from `settled` on nothing can change it."""
 COLUMNS: Final[Mapping[str, str]] = {
     "parked": "waiting", "waits_for": "waits for", "epoch": "key epoch", "effective": "counts", "connected": "linked",
-    "half": "what", "clock_offset_ms": "homes' clocks ahead (ms)", "backlog": "to be sent",
+    "half": "what", "reviews_open": "to be reviewed", "reviews_overdue": "of them overdue", "clock_offset_ms": "homes' clocks ahead (ms)", "backlog": "to be sent",
 }  # fmt: skip
 """Headings of tables whose columns are fields; others are their name without underscores."""
 
@@ -37,6 +41,11 @@ def half(code: str) -> str:
 def answer(code: str) -> str:
     """What was decided."""
     return ANSWERS.get(code, code)
+
+
+def review(code: str) -> str:
+    """How far a review is, or what it found."""
+    return REVIEWS.get(code, code)
 
 
 def level(code: str) -> str:

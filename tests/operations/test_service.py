@@ -80,4 +80,4 @@ def test_the_readme_lists_the_scopes_that_there_are() -> None:
     from medsync_node.api.scopes import SCOPES
 
     section = (OPERATIONS.parent / "README.md").read_text().split("### Scopes")[1].split("\n#")[0]
-    assert dict(re.findall(r"^\| `([\w:]+)` \| (.+) \|$", section, re.M)) == dict(SCOPES)
+    assert dict(re.findall(r"^\| `([\w:-]+)` \| (.+) \|$", section, re.M)) == dict(SCOPES)

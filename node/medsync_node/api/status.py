@@ -12,7 +12,8 @@ from fastapi import APIRouter
 from medsync_client.status import Status
 from medsync_node.api.finding import context_replicas
 from medsync_node.api.members import role_here
-from medsync_protocol.ids import NETWORK_CONTEXT, short
+from medsync_protocol.consent import MedSyncApplication
+from medsync_protocol.ids import NETWORK_CONTEXT, Instant, short
 from medsync_protocol.operation import PROTOCOL_VERSION
 from medsync_protocol.parking import Parked
 from medsync_protocol.statement import quorum
@@ -48,8 +49,16 @@ def _context(node: Node, replica: Replica) -> dict[str, Any]:
         "quorum": quorum(len(state.voters)) if state.voters else 0, "epoch": state.highest_epoch(),
         "operations": sum(replica.vector.values()), "parked": len(replica.parking),
         "signed": held.signed, "accepted": held.accepted, "settled": held.settled, "waits_for": reasons,
-        "clock_offset_ms": node.engine.book(replica.context).clock_offset(),
+        "clock_offset_ms": node.engine.book(replica.context).clock_offset(), **_reviews(node, replica),
     }  # fmt: skip
+
+
+def _reviews(node: Node, replica: Replica) -> dict[str, int]:
+    """Broken glass held here whose review is not done; none in contexts that keep no consents."""
+    left, overdue = 0, 0
+    if isinstance(replica.application, MedSyncApplication):
+        left, overdue = node.engine.desk(replica.context).glass.unfinished(Instant(node.now()))
+    return {"reviews_open": left, "reviews_overdue": overdue}
 
 
 def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]:
@@ -67,6 +76,12 @@ def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]
             yield (
                 f"{early} operations of {replica.name} wait because their time has not come: this machine's clock is "
                 "behind the members', or a member's is ahead; check NTP"
+            )
+    for one in contexts:
+        if one.get("reviews_open"):
+            yield (
+                f"context {one['name']}: glass was broken, {one['reviews_open']} to be reviewed, {one['reviews_overdue']} overdue; "
+                f"`medsync access reviews {one['name']}`"
             )
     yield from _chain_warnings(node)
     for replica in context_replicas(node):

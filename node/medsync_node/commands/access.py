@@ -1,4 +1,4 @@
-"""`medsync access`: ask a custodian for a decision; read who asked for what. DENY is exit code 3."""
+"""`medsync access`: ask a custodian for a decision; read who asked for what. DENY is exit code 3. Emergencies are glass.py's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from medsync_node.commands import glass
 from medsync_node.commands.exits import ExitCode
 from medsync_node.commands.options import ContextName, Home, Json, examples, millis, node
 from medsync_node.commands.output import moment, show, table
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from medsync_client.accesses import AccessAnswer
     from medsync_client.explanations import Explanation
 
-app = typer.Typer(no_args_is_help=True, help="Request access, explain decisions, and list who asked.")
+app = typer.Typer(no_args_is_help=True, help="Request access, break glass, explain decisions, and list who asked.")
+glass.register(app)
 
 SubjectName = Annotated[str, typer.Argument(metavar="SUBJECT", help="Pseudonym or card.")]
 HalfName = Literal["requested", "disclosed", "refused", "break-glass", "log-read"]
