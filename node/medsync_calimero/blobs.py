@@ -7,6 +7,7 @@ stay in the log.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ from medsync_calimero.groups import Group, Groups
 from medsync_node.home import write_private
 from medsync_protocol.application import Draft
 from medsync_protocol.crypto import seal, unseal
+from medsync_protocol.errors import Malformed
 from medsync_protocol.group import BLOB_KEY, BLOB_KIND
 from medsync_protocol.ids import ChainId
 from medsync_protocol.kinds import Role
@@ -85,12 +87,19 @@ class Blobs:
         digest, group, _, pieces = self._find(asked.path["blob"])
         if group is None:
             assert self._directory is not None, "it was kept there"
-            data = unseal(self._node.identity.storage_key, (self._directory / digest.hex()).read_bytes(), digest)
+            data = self._unsealed((self._directory / digest.hex()).read_bytes(), digest)
         else:
             data = b"".join(self._piece(group, ChainId(bytes.fromhex(chain)), seq) for chain, seq in pieces)
         if hashlib.sha256(data).digest() != digest:
             raise Answered(502, "what a member wrote as this blob has another SHA-256: it is not handed out")
         return data
+
+    def _unsealed(self, sealed: bytes, digest: bytes) -> bytes:
+        """Under this home's storage key, or one before it. Raises Malformed."""
+        for key in self._node.identity.storage_keys:
+            with suppress(Malformed):
+                return unseal(key, sealed, digest)
+        raise Malformed("a blob that no key of this home opens")
 
     def _piece(self, group: Group, chain: ChainId, seq: int) -> bytes:
         wire = self._node.store.reader.read_op(group.replica.context, chain, seq)

@@ -138,6 +138,7 @@ class BlockingClient:
     transfer = _Blocking(_governance.transfer)
     outlook = _Blocking(_governance.outlook)
     devices = _Blocking(_devices.devices)
+    add_device = _Blocking(_devices.add_device)
     revoke_device = _Blocking(_devices.revoke_device)
     recover_member = _Blocking(_devices.recover_member)
     resume_chain = _Blocking(_devices.resume_chain)

@@ -144,6 +144,7 @@ class Client:
     transfer = _Awaited(_governance.transfer)
     outlook = _Awaited(_governance.outlook)
     devices = _Awaited(_devices.devices)
+    add_device = _Awaited(_devices.add_device)
     revoke_device = _Awaited(_devices.revoke_device)
     recover_member = _Awaited(_devices.recover_member)
     resume_chain = _Awaited(_devices.resume_chain)

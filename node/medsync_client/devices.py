@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from medsync_client.calls import Call, path
-from medsync_client.wire import Body, Hex32, Named, View, Written
+from medsync_client.wire import Body, Hex32, HexBytes, Named, View, Written
 
 
 class HeldChain(View):
@@ -34,6 +34,25 @@ class Devices(View):
     devices: tuple[Device, ...]
 
 
+class DeviceAdd(Body):
+    """A device key with the member's signature over it. `seconds`: ask for an invitation as well, that stands so long."""
+
+    device: Hex32
+    certificate: HexBytes = Field(min_length=128, max_length=128)
+    seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
+
+
+class DeviceAdded(View):
+    """Where the device was added: the network and contexts by name, each with its operation; none where it is known.
+
+    `known_to`: other members that hold this; only they let the device in. `token`: the invitation asked for.
+    """
+
+    operations: dict[str, Hex32]
+    known_to: int
+    token: str | None = None
+
+
 class Revoked(View):
     """Where the device was revoked: the network and contexts by name, each with its operation."""
 
@@ -50,6 +69,11 @@ def devices(named: str | None = None) -> Call[Devices]:
     """Devices of a context's members, or of the network's, and the chains they wrote there."""
     where = path("devices") if named is None else path("contexts", named, "devices")
     return Call(path=where, answer=Devices)
+
+
+def add_device(body: DeviceAdd) -> Call[DeviceAdded]:
+    """Add a device of this member to the network and every context; answers once another member, if any, knows it."""
+    return Call(method="POST", path=path("devices"), body=body, answer=DeviceAdded)
 
 
 def revoke_device(device: str) -> Call[Revoked]:

@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from medsync_client.address import Address
-from medsync_node import key_file
+from medsync_node import rekeying
 from medsync_node.token_book import TokenBook
 from medsync_node.tokens import ensure_token
 
@@ -58,7 +58,7 @@ async def open_daemon(home: Home, config: Config, passphrase: str) -> AsyncItera
     stopping = trio.Event()
     async with AsyncExitStack() as stack:
         stack.enter_context(home.locked())
-        identity = await trio.to_thread.run_sync(key_file.unlock, home.key_file, passphrase)
+        identity = await trio.to_thread.run_sync(rekeying.take_over, home, passphrase)
         from medsync_node.api import (
             make_app,
             serving,

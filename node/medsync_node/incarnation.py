@@ -55,13 +55,14 @@ class Incarnation:
 
     async def keep(self, engine: Engine) -> None:
         """Note from time to time how many own operations there are, for ever."""
+        devices = {engine.identity.device, *engine.identity.retired}
         while True:
             await trio.sleep(KEEP_SECONDS)
             count = sum(
                 count
                 for replica in engine.replicas.values()
                 for chain, count in replica.vector.items()
-                if chain[:32] == engine.identity.device
+                if chain[:32] in devices
             )
             if count > self.written:
                 self.written = count

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -22,9 +22,10 @@ from medsync_protocol.identity import Identity
 
 KIND: Final = "medsync-key-file"
 VERSION: Final = 1
+VERSION_RENEWED: Final = 2  # what a program that knows only version 1 would read wrongly: keys that were renewed
 MIN_PASSPHRASE: Final = 8  # characters: below it a stolen key file is searched in minutes, whatever the cost
 MAX_NAME: Final = 64  # characters: a name stands in tables and logs
-MAX_FILE: Final = 16 * 1024  # bytes: ours have 700
+MAX_FILE: Final = 64 * 1024  # bytes: ours have 700, and 260 more for each time the keys were renewed
 MAX_MEMORY: Final = 1 << 30  # bytes that a key file may ask of us: 4 times what we write
 MAX_PASSES: Final = 16
 
@@ -50,6 +51,30 @@ class KeyFileHead:
     device: str
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A device and sealing seed that will take the place of the present ones; `certified` once other members know."""
+
+    device_seed: bytes = field(repr=False)
+    sealing_seed: bytes = field(repr=False)
+    certified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a key file holds: the identity in use, and the renewal under way if there is one."""
+
+    identity: Identity
+    renewal: Renewal | None = None
+
+    def renewed(self) -> Identity:
+        """The identity once the renewal is done."""
+        assert self.renewal is not None, "asked of a key file with a renewal"
+        return self.identity.renewed(
+            device_seed=self.renewal.device_seed, sealing_seed=self.renewal.sealing_seed
+        )
+
+
 def new_identity(name: str) -> Identity:
     """Fresh random seeds. Raises OperatorError for a name that can't be shown."""
     if not name or len(name) > MAX_NAME or not name.isprintable() or name != name.strip():
@@ -58,6 +83,14 @@ def new_identity(name: str) -> Identity:
             advice=f"use 1 to {MAX_NAME} printable characters, no space at the ends",
         )
     return Identity(member_seed=os.urandom(32), device_seed=os.urandom(32), name=name)
+
+
+def another_device(identity: Identity) -> Identity:
+    """The same member on a device of its own."""
+    return Identity(
+        member_seed=identity.member_seed, device_seed=os.urandom(32), name=identity.name,
+        sealing_seeds=identity.sealing_seeds,
+    )  # fmt: skip
 
 
 def refuse_existing(path: Path) -> None:
@@ -71,7 +104,7 @@ def refuse_existing(path: Path) -> None:
 def create(path: Path, identity: Identity, passphrase: str, *, cost: Cost = Cost.INSTITUTION) -> None:
     """Seal an identity into a new file, mode 0600. Raises OperatorError when it exists or the passphrase is short."""
     refuse_existing(path)
-    _write(path, identity, passphrase, cost)
+    _write(path, Keys(identity), passphrase, cost.value)
 
 
 def change_passphrase(path: Path, old: str, new: str, *, cost: Cost = Cost.INSTITUTION) -> None:
@@ -79,26 +112,37 @@ def change_passphrase(path: Path, old: str, new: str, *, cost: Cost = Cost.INSTI
 
     Copies made before still open under the old one.
     """
-    _write(path, unlock(path, old), new, cost)
+    _write(path, open_keys(path, old), new, cost.value)
 
 
-def _write(path: Path, identity: Identity, passphrase: str, cost: Cost) -> None:
+def replace(path: Path, keys: Keys, passphrase: str) -> None:
+    """Seal other content into a key file that this passphrase opens, at once or not at all. Raises as `unlock`."""
+    kdf = _read(path)["kdf"]
+    _write(path, keys, passphrase, (kdf["passes"], kdf["memory"]))
+
+
+def _write(path: Path, keys: Keys, passphrase: str, cost: tuple[int, int]) -> None:
     if len(passphrase) < MIN_PASSPHRASE:
         raise OperatorError(
             "the passphrase is too short",
             advice=f"use {MIN_PASSPHRASE} characters or more: it guards the member's keys",
         )
-    passes, memory = cost.value
+    (passes, memory), identity = cost, keys.identity
     salt = os.urandom(argon2id.SALTBYTES)
-    secrets = {
+    secrets: dict[str, object] = {
         "member": identity.member_seed.hex(),
         "device": identity.device_seed.hex(),
         "name": identity.name,
     }
+    if (again := bool(identity.former_devices or identity.sealing_seeds or keys.renewal)):
+        secrets["former"] = [seed.hex() for seed in identity.former_devices]
+        secrets["sealing"] = [seed.hex() for seed in identity.sealing_seeds]
+    if (new := keys.renewal) is not None:
+        secrets["renewal"] = [new.device_seed.hex(), new.sealing_seed.hex(), new.certified]
     box = _box(passphrase, salt, passes, memory).encrypt(json.dumps(secrets).encode())
     text = json.dumps(
         {
-            "kind": KIND, "version": VERSION, "name": identity.name, "member": identity.member.hex(),
+            "kind": KIND, "version": VERSION_RENEWED if again else VERSION, "name": identity.name, "member": identity.member.hex(),
             "device": identity.device.hex(),
             "kdf": {"name": "argon2id", "passes": passes, "memory": memory, "salt": salt.hex()},
             "box": bytes(box).hex(),
@@ -121,6 +165,11 @@ def read_head(path: Path) -> KeyFileHead:
 
 def unlock(path: Path, passphrase: str) -> Identity:
     """The identity in a key file. Raises KeyFileLocked for a wrong passphrase, OperatorError for a damaged file."""
+    return open_keys(path, passphrase).identity
+
+
+def open_keys(path: Path, passphrase: str) -> Keys:
+    """All that is in a key file. Raises as `unlock`."""
     fields = _read(path)
     kdf = fields.get("kdf")
     if not isinstance(kdf, dict) or kdf.get("name") != "argon2id":
@@ -140,10 +189,11 @@ def unlock(path: Path, passphrase: str) -> Identity:
             "the passphrase does not open this home's key file",
             advice="try again; if it is lost, nothing opens the file: init a new home and have it invited again",
         ) from error
-    identity = _identity(path, opened)
+    keys = _keys(path, opened)
+    identity = keys.identity
     if (identity.member.hex(), identity.device.hex()) != (fields.get("member"), fields.get("device")):
         raise _damaged(path)
-    return identity
+    return keys
 
 
 def _box(passphrase: str, salt: bytes, passes: int, memory: int) -> SecretBox:
@@ -169,20 +219,25 @@ def _read(path: Path) -> dict[str, Any]:
         raise _damaged(path) from error
     if not isinstance(fields, dict) or fields.get("kind") != KIND:
         raise _damaged(path)
-    if fields.get("version") != VERSION:
+    if fields.get("version") not in (VERSION, VERSION_RENEWED):
         raise OperatorError(
             "the key file is of a newer program", advice="run the version that wrote it, or newer"
         )
     return fields
 
 
-def _identity(path: Path, opened: bytes) -> Identity:
+def _keys(path: Path, opened: bytes) -> Keys:
     try:
         fields = json.loads(opened)
-        return Identity(
+        identity = Identity(
             member_seed=bytes.fromhex(fields["member"]), device_seed=bytes.fromhex(fields["device"]),
-            name=str(fields["name"]),
+            name=str(fields["name"]), sealing_seeds=tuple(map(bytes.fromhex, fields.get("sealing", ()))),
+            former_devices=tuple(map(bytes.fromhex, fields.get("former", ()))),
         )  # fmt: skip
+        if (new := fields.get("renewal")) is None:
+            return Keys(identity)
+        device, sealing, certified = new
+        return Keys(identity, Renewal(bytes.fromhex(device), bytes.fromhex(sealing), bool(certified)))
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path) from error
 

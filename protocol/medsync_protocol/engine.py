@@ -286,6 +286,18 @@ class Engine(Held):
         )  # fmt: skip
         return invitation.token(self.identity), []
 
+    def welcome(self, now: int, device: DeviceId, expires: int, addresses: Sequence[str] = ()) -> tuple[str, list[Effect]]:
+        """An invitation by which a device that this member certified finds the network. Raises Refused."""
+        net = self._member_net()
+        if net.membership.devices.get(device) != net.member:
+            raise Refused("no such device of this member", code="unknown_device", advice="add it first")
+        ticket = joining.Invitation(
+            network=net.network, invitation=self.entropy("invitation", 16), role=Role.READER, expires=expires,
+            bound_to=net.member, admitter=net.member, device=self.identity.device,
+            addresses=tuple(addresses) or self.addresses,
+        )  # fmt: skip
+        return ticket.token(self.identity), []
+
     def join_request(self, now: int, token: str) -> joining.JoinRequest:
         """What to ask of the inviting node. Raises Refused for a token that can't be used."""
         if self.network is not None:

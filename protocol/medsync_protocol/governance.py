@@ -189,6 +189,11 @@ def add_device(replica: Replica, now: int, device: DeviceId, certificate: bytes)
     return _act(replica, now, DeviceAdd(member=replica.member, device=device, certificate=certificate))
 
 
+def renew_sealing_key(replica: Replica, now: int) -> Written:
+    """From here on epoch keys are boxed to the sealing key of this home's key file; an admin owes a rotation."""
+    return _act(replica, now, Rekey(member=replica.member, card=card_of(replica.identity)))
+
+
 def revoke_device(replica: Replica, now: int, device: DeviceId) -> Written:
     """A device of this member, lost or replaced, goes; what it wrote and this node holds stands; the member stays."""
     state = replica.membership

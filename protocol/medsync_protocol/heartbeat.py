@@ -72,6 +72,10 @@ def encode_heartbeat(heartbeat: Heartbeat) -> bytes:
     return pack([_text(heartbeat), heartbeat.signature])
 
 
+class UnknownDevice(Malformed):
+    """Not a device of that member, as far as is known here: not yet, no more, or never."""
+
+
 def open_heartbeat(
     data: bytes, network: NetworkId, context: ContextId, devices: Mapping[DeviceId, MemberId]
 ) -> Heartbeat:
@@ -96,7 +100,7 @@ def open_heartbeat(
     if any(a >= b for a, b in pairwise(chains)):
         raise Malformed("a heartbeat's chains ascend without repeats")
     if devices.get(heartbeat.device) != heartbeat.home:
-        raise Malformed("the heartbeat's device is not certified by the member it names")
+        raise UnknownDevice("the heartbeat's device is not certified by the member it names")
     verify(heartbeat.device, _DOMAIN, text, heartbeat.signature)
     return heartbeat
 

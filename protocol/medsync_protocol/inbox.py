@@ -334,7 +334,8 @@ class Inbox:
         held = self._held
         invitation, card, addresses = read_request(frame, peer)
         net = held.net
-        if net is None or net.role is not Role.ADMIN:
+        ours = net is not None and net.membership.devices.get(peer) == net.member == card.member
+        if net is None or not (ours or net.role is Role.ADMIN):
             raise Refused(
                 "this node can't admit anyone", code="not_an_admin", advice="ask another admin to invite"
             )
@@ -344,7 +345,7 @@ class Inbox:
             invitation, card, network=net.network, admitter=net.member, used=used, now=now
         )
         effects: list[Effect] = held.directory.learn({peer: addresses})
-        if used is None:
+        if used is None and not ours:
             effects += governance.admit(
                 net, now, card, invitation.role, held.entropy, invitation.invitation
             )[1]

@@ -47,6 +47,8 @@ class Draft:
         self.proposals: dict[OpId, Proposal] = {}
         self.waiting: tuple[tuple[int, Proposal], ...] = ()  # passed, with the checkpoint from which they count
         self.resumed: dict[ChainId, tuple[Resumed, ...]] = {}
+        self.certificates: dict[DeviceId, tuple[MemberId, bytes]] = {}
+        self.renewals: dict[MemberId, tuple[OpId, tuple[bytes, ...]]] = {}
         self.claims: dict[MemberId, int] = {}  # the newest checkpoint that each member said it knew
         self.k = 0  # the newest that enough of them said: one that lies moves nothing
         self._voters: Listed | None = ()
@@ -90,8 +92,10 @@ class Draft:
                 self._voters = None
             case DeviceAdd() as d if d.member == author:
                 self.devices.setdefault(d.device, author)
+                self.certificates.setdefault(d.device, (author, d.certificate))
             case DeviceRevoke() as d if self.devices.get(d.device) == author:
                 del self.devices[d.device]
+                self._show_another(author, d.device)
                 gone = Removed(op_id=op_id, member=author, cut_off=d.cut_off, device=d.device, at=self.k)
                 self.removed = (*self.removed, gone)
             case Rotate() as r:
@@ -162,9 +166,18 @@ class Draft:
         """What the member dropped last did beside that counts."""
         self.removed = (*self.removed[:-1], replace(self.removed[-1], forward=True))
 
+    def _show_another(self, member: MemberId, gone: DeviceId) -> None:
+        """What other contexts admit the member by names no device that is revoked here, if it has another."""
+        card = self.cards.get(member)
+        others = sorted(d for d, m in self.devices.items() if m == member and d in self.certificates)
+        if card is not None and card.device == gone and others:
+            self.cards[member] = replace(card, device=others[0], certificate=self.certificates[others[0]][1])
+
     def _rekey(self, op_id: OpId, author: MemberId, rekey: Rekey) -> None:
         card, standing = rekey.card, self.members[rekey.member]
         if card.member == rekey.member:
+            former = (standing.sealing_key, *self.renewals.get(card.member, (op_id, ()))[1])
+            self.renewals[card.member] = (op_id, former)
             self.members[card.member] = replace(standing, sealing_key=card.sealing_key)
             self.cards[card.member] = replace(self.cards[card.member], sealing_key=card.sealing_key)
             return
@@ -293,7 +306,8 @@ class Draft:
 
 
 _SHOWN: Final = frozenset({
-    "admissions", "cards", "devices", "invitations", "keys", "members", "proposals", "resumed", "seniority", "voter_keys",
+    "admissions", "cards", "certificates", "devices", "invitations", "keys", "members", "proposals", "renewals", "resumed",
+    "seniority", "voter_keys",
 })  # fmt: skip
 
 

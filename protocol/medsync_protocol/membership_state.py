@@ -95,7 +95,8 @@ class MembershipState:
     """What a set of operations says. `voters`: (member, Stark key), keys ascending; empty before the first ballot.
 
     `proposals` holds open ones and those that still cool down; `k` is the newest checkpoint that enough members said they
-    knew, in what they wrote here.
+    knew, in what they wrote here. `certificates`: who signed for devices that came beside the one a member was admitted with.
+    `renewals`: the operation by which a member last renewed its sealing key, and its keys before, newest first.
     """
 
     genesis: Genesis | None = None
@@ -115,6 +116,8 @@ class MembershipState:
     policy_changed: bool = False
     proposals: Mapping[OpId, Proposal] = field(default_factory=dict)
     resumed: Mapping[ChainId, tuple[Resumed, ...]] = field(default_factory=dict)
+    certificates: Mapping[DeviceId, tuple[MemberId, bytes]] = field(default_factory=dict)
+    renewals: Mapping[MemberId, tuple[OpId, tuple[bytes, ...]]] = field(default_factory=dict)
     k: int = 0
 
     def admins(self) -> set[MemberId]:
@@ -139,6 +142,11 @@ class MembershipState:
         """Those that can still be voted on, by id."""
         listed = (self.proposals[op_id] for op_id in sorted(self.proposals))
         return [p for p in listed if not p.failed() and self.k <= p.expires]
+
+    def sealing_keys(self, member: MemberId) -> tuple[bytes, ...]:
+        """A current member's sealing keys, newest first; none of anybody else's."""
+        standing = self.members.get(member)
+        return () if standing is None else (standing.sealing_key, *self.renewals.get(member, (None, ()))[1])
 
     def rotation_owed(self) -> tuple[MemberId, ...]:
         """Who is no member and holds the newest key, having left it or never been one for good (PROTOCOL §3.7).

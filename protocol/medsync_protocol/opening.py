@@ -121,12 +121,12 @@ class Opener:
     ) -> None:
         if label.audience is not Audience.PARTIES or (header.chain, header.seq) in self.gone:
             return
-        standing = state.members.get(author)
         if not self._reads_all:
-            if not label.tags or standing is None:
+            keys = state.sealing_keys(author)
+            if not label.tags or not keys:
                 return
-            mine = self._ring.tag(standing.sealing_key, body.nonce, index.to_bytes(4, "big"))
-            if mine not in split_tags(label.tags):
+            mine = self._ring.tags(keys, body.nonce, index.to_bytes(4, "big"))
+            if set(split_tags(label.tags)).isdisjoint(mine):
                 return
         self.wanted[header.chain, header.seq] = author
 

@@ -8,7 +8,7 @@ from medsync_protocol import frames
 from medsync_protocol.consent import MedSyncApplication
 from medsync_protocol.effects import Effect, Notify, Persist, Send
 from medsync_protocol.frames import FrameKind
-from medsync_protocol.heartbeat import HeartbeatBook, encode_heartbeat, make_heartbeat, open_heartbeat
+from medsync_protocol.heartbeat import HeartbeatBook, UnknownDevice, encode_heartbeat, make_heartbeat, open_heartbeat
 from medsync_protocol.ids import ChainId, DeviceId, Instant
 from medsync_protocol.journal import ValueRecord
 from medsync_protocol.replica import Replica
@@ -66,7 +66,10 @@ class Pulse:
     def take(self, now: int, data: bytes) -> list[Effect]:
         """Another home's heartbeat, from anyone. Raises Invalid."""
         replica = self._replica
-        beat = open_heartbeat(data, replica.network, replica.context, replica.membership.devices)
+        try:
+            beat = open_heartbeat(data, replica.network, replica.context, replica.membership.devices)
+        except UnknownDevice:  # who relays it may have heard of a device, or not yet of its revocation, unlike us
+            return []
         return [Notify("heartbeat", replica.context)] if self.book.take(beat, Instant(now)) else []
 
     def newest(self) -> list[bytes]:

@@ -71,7 +71,7 @@ class Replica:
         self.fold = MembershipFold(policies.of(action), policies)
         make = applications.get(action.application)
         self.application = make(network, context, action) if make is not None else None
-        self.ring = KeyRing(identity.sealing_secret)
+        self.ring = KeyRing(*identity.sealing_secrets)
         self.chains = Chains()
         self.judge = Judge(self.fold, self.chains)
         self.opener = Opener(self.ring, self.member, action.auditors)

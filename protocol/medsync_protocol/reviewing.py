@@ -39,7 +39,9 @@ class Review:
     def devices(self) -> dict[DeviceId, MemberId]:
         """Every device that some member had, removed ones' too: their heartbeats stand in old receipts."""
         state = self._replica.membership
-        return {**{card.device: member for member, card in state.cards.items()}, **state.devices}
+        ever = {card.device: member for member, card in state.cards.items()}
+        ever |= {removed.device: removed.member for removed in state.removed if removed.device is not None}
+        return {**ever, **{device: member for device, (member, _) in state.certificates.items()}, **state.devices}
 
     def recompute(self, entry: ReceiptEntry) -> Recomputed:
         """Decide again on the inputs that a receipt names, as far as they are held here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from medsync_protocol import erasing, forks, frames, governance
+from medsync_protocol import erasing, forks, frames, governance, rekeying
 from medsync_protocol.checkpoints import RENEW_MS, Checkpoints
 from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_int
 from medsync_protocol.crypto import blake2b, seal, unseal
@@ -16,6 +16,7 @@ from medsync_protocol.inbox import proofs, vote_frame
 from medsync_protocol.ids import NETWORK_CONTEXT, ContextId, DeviceId, MemberId
 from medsync_protocol.journal import ValueRecord
 from medsync_protocol.kinds import Role
+from medsync_protocol.membership_state import MembershipState
 from medsync_protocol.ports import NOTICE_PROTOCOL
 from medsync_protocol.poseidon import Felt, felt_bytes
 from medsync_protocol.replica import Replica
@@ -46,6 +47,7 @@ class Routine:
         self._topics: frozenset[bytes] = frozenset()
         self._hinted_at: dict[ContextId, int] = {}
         self._told_removed: set[ContextId] = set()
+        self._looked: dict[ContextId, tuple[MembershipState, MembershipState | None]] = {}
 
     # -- after every event ------------------------------------------------------------------------------------
 
@@ -198,7 +200,10 @@ class Routine:
         effects += held.asking.again(now, held.peer_of)
         for context, replica in list(held.replicas.items()):
             effects += replica.due(now)
+            effects += self._settle_keys(now, replica)
             if context == NETWORK_CONTEXT:
+                if rekeying.exposed(replica):
+                    effects += self._rotate_where_owed(now, replica)
                 continue
             pulse = held.pulse(context)
             if pulse.due(now):
@@ -309,10 +314,23 @@ class Routine:
                         effects.append(Notify("cannot_remove", replica.context, (("why", str(refusal)),)))
         return effects
 
+    def _settle_keys(self, now: int, replica: Replica) -> list[Effect]:
+        """Our own keys and devices, wherever the membership changed since we looked."""
+        net = self._held.net
+        looked = (replica.membership, None if net is None else net.membership)
+        before = self._looked.get(replica.context)
+        if before is not None and before[0] is looked[0] and before[1] is looked[1]:
+            return []
+        self._looked[replica.context] = looked
+        try:
+            return rekeying.settle_keys(net, replica, now)
+        except Refused as refusal:
+            return [Notify("cannot_rekey", replica.context, (("why", str(refusal)),))]
+
     def _rotate_where_owed(self, now: int, replica: Replica) -> list[Effect]:
-        """Somebody who is no member holds the newest key, or nobody may write: the admins rotate, one after another."""
+        """A stranger may hold the newest key, or nobody may write: the admins rotate, one after another."""
         state, context = replica.membership, replica.context
-        if not state.rotation_owed() and state.usable_key() is not None:
+        if not state.rotation_owed() and not rekeying.exposed(replica) and state.usable_key() is not None:
             self._owed_since.pop(context, None)
             return []
         if replica.role is not Role.ADMIN:

@@ -59,14 +59,15 @@ def wrap_key(key: bytes, sealing_key: bytes, entropy: Entropy) -> bytes:
 class KeyRing:
     """The epoch and subject keys that one replica holds, and the keys derived from them."""
 
-    def __init__(self, sealing_secret: bytes) -> None:
+    def __init__(self, sealing_secret: bytes, *former: bytes) -> None:
         self._secret = sealing_secret
+        self._former = former
         self._epochs: dict[KeyId, bytes] = {}
         self._previous: dict[KeyId, tuple[KeyId, bytes]] = {}
         self._subjects: dict[SubjectRef, bytes] = {}
         self._entry_keys: dict[tuple[KeyId, SubjectRef | None], bytes] = {}
         self._masks: dict[KeyId, bytes] = {}
-        self._pairs: dict[bytes, bytes] = {}
+        self._pairs: dict[tuple[bytes, bytes], bytes] = {}
 
     def __contains__(self, key_id: KeyId) -> bool:
         return key_id in self._epochs
@@ -110,13 +111,14 @@ class KeyRing:
         """Open a box that should hold the key of that id; (keys gained, the box was bad)."""
         if key_id in self._epochs:
             return [], False
-        try:
-            key = open_box(self._secret, box)
-        except Malformed:
-            return [], True
-        if key_id_of(key) != key_id:
-            return [], True
-        return self.take(key), False
+        for secret in (self._secret, *self._former):
+            try:
+                key = open_box(secret, box)
+            except Malformed:
+                continue
+            if key_id_of(key) == key_id:
+                return self.take(key), False
+        return [], True
 
     def key(self, key_id: KeyId) -> bytes | None:
         """An epoch key, or None."""
@@ -173,15 +175,23 @@ class KeyRing:
         tags = b""
         if draft.audience is Audience.PARTIES:
             tags = b"".join(
-                sorted(self.tag(sealing_keys[p], nonce, at) for p in set(draft.parties) if p in sealing_keys)
+                sorted(
+                    self._tag(self._secret, sealing_keys[p], nonce, at) for p in set(draft.parties) if p in sealing_keys
+                )
             )
         return encode_label(Label(kind=draft.kind, audience=draft.audience, public=draft.public, tags=tags))
 
-    def tag(self, sealing_key: bytes, nonce: bytes, at: bytes) -> bytes:
+    def tags(self, sealing_keys: Iterable[bytes], nonce: bytes, at: bytes) -> Iterator[bytes]:
+        """What tells us that the entry at `at` is for us: one per key its author has or had, and per key of ours."""
+        return (
+            self._tag(secret, theirs, nonce, at) for theirs in sealing_keys for secret in (self._secret, *self._former)
+        )
+
+    def _tag(self, secret: bytes, sealing_key: bytes, nonce: bytes, at: bytes) -> bytes:
         """What tells the holder of `sealing_key`, and nobody else, that the entry at `at` is for it."""
-        pair = self._pairs.get(sealing_key)
+        pair = self._pairs.get((secret, sealing_key))
         if pair is None:
-            pair = self._pairs[sealing_key] = derive(shared_key(self._secret, sealing_key), "party")
+            pair = self._pairs[secret, sealing_key] = derive(shared_key(secret, sealing_key), "party")
         return hashlib.blake2b(nonce + at, digest_size=TAG_BYTES, key=pair).digest()
 
     def open_entry(

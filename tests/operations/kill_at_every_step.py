@@ -14,14 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from medsync_node import key_file
+from medsync_node import key_file, rekeying
 from medsync_node.backup import making, restoring
 from medsync_node.compacting import compact
 from medsync_node.home import Home
 from medsync_node.store import Store
 from medsync_protocol.errors import OperatorError
+from medsync_protocol.ids import ContextId
+from medsync_protocol.journal import ValueRecord
 
 KEY = b"k" * 32
+PASSPHRASE = "correct horse battery"
+SECRET = ValueRecord("epoch_key", ContextId(b"c" * 32), b"name", b"a secret value", secret=True)
 WATCHED = (
     "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate", "sqlite3.connect",
     "shutil.rmtree", "shutil.copyfile", "ctypes.dlsym", "fcntl.flock",
@@ -66,10 +70,13 @@ def main(directory: Path, what: str) -> None:
         "restore": lambda: restoring.restore(archive, Home(home)),
         "replace": lambda: restoring.restore(archive, Home(home), replace=True),
         "compact": lambda: compact(Home(home)),
+        "rekey": lambda: _rekey(Home(home)),
         "change-passphrase": lambda: key_file.change_passphrase(
             home / "key.json", "correct horse battery", "another horse battery", cost=key_file.Cost.DEVELOPER
         ),
     }
+    if what == "rekey":
+        _put_secret(Home(template))
     step, killed = 0, True
     while killed:
         for left in directory.glob("home*"):
@@ -90,8 +97,38 @@ def main(directory: Path, what: str) -> None:
             assert sorted([operations_of(home), *kept]) in ([old], sorted([old, new])), "nothing is lost"
         if what == "change-passphrase":
             assert any(_opens(home, one) for one in ("correct horse battery", "another horse battery"))
+        if what == "rekey":
+            _read_secret(Home(home))
     assert operations_of(home) == (new if what in ("restore", "replace") else old)
     print(step)
+
+
+def _put_secret(home: Home) -> None:
+    identity = key_file.unlock(home.key_file, PASSPHRASE)
+    with Store(home.journal_file, storage_key=identity.storage_key) as store:
+        store.commit([SECRET], durable=True)
+
+
+def _rekey(home: Home) -> None:
+    rekeying.prepare(home.key_file, PASSPHRASE)
+    rekeying.certified(home.key_file, PASSPHRASE)
+    rekeying.take_over(home, PASSPHRASE)
+
+
+def _read_secret(home: Home) -> None:
+    """What a start does after the kill: take over if it was certified, and read the journal under the key that gives."""
+    old = key_file.open_keys(home.key_file, PASSPHRASE)
+    identity = rekeying.take_over(home, PASSPHRASE)
+    assert old.identity.member == identity.member and key_file.unlock(home.key_file, PASSPHRASE) == identity
+    with Store(home.journal_file, storage_key=identity.storage_key) as store:
+        assert SECRET in list(store.reader.replay())
+    for former in identity.storage_keys[1:]:
+        with Store(home.journal_file, storage_key=former) as store:
+            try:
+                list(store.reader.replay())
+            except OperatorError:
+                continue
+            raise AssertionError("the old storage key opens the journal")
 
 
 def _opens(home: Path, passphrase: str) -> bool:

@@ -37,6 +37,11 @@ class Operator:
         passphrase.chmod(0o600)
         self.places = {
             "/var/lib/medsync": str(self.home), "/mnt/safe": str(directory), "/etc/medsync/passphrase": str(passphrase),
+            "copy.json": str(directory / "copy.json"), "--home second": f"--home {directory / 'second'}",
+        }  # fmt: skip
+        source = f"file:{passphrase}"
+        self.answers = {
+            " init ": ["--passphrase-from", source], "--device-of": ["--keys-from", source], "key export": ["--new-from", source],
         }  # fmt: skip
         self.environment = {
             "MEDSYNC_HOME": str(self.home), "MEDSYNC_PASSPHRASE_FROM": f"file:{passphrase}",
@@ -61,11 +66,13 @@ class Operator:
             self.daemon = None
 
     def type(self, line: str, capsys: pytest.CaptureFixture[str]) -> str:
-        """What it prints. The prompt of `init` is answered by an option: there is no terminal."""
-        answer = ["--passphrase-from", self.environment["MEDSYNC_PASSPHRASE_FROM"]] if " init " in line else []
+        """What it prints. Prompts are answered by options: there is no terminal."""
+        answer = [word for what, words in self.answers.items() if what in line for word in words]
         code = cli.run([*self.words(line), *answer])
         said = capsys.readouterr()
         assert code == 0 or ("doctor" in line and code == 1), f"{line}: {said.out}{said.err}"
+        if shown := re.search(r"add-device (\S+) (\S+)", said.out):
+            self.places |= {"DEVICE": shown[1], "CERTIFICATE": shown[2]}
         return said.out
 
     def write_something(self) -> None:
@@ -95,6 +102,9 @@ def test_every_command_of_the_page_works_as_it_is_shown(
                 operator.start()
             else:
                 said = operator.type(line, capsys)
+                if "key rekey" in line:
+                    operator.stop()
+                    operator.start()
                 assert "/dashboard/enter?code=" in said or line.split()[1] != "open"
     finally:
         operator.stop()

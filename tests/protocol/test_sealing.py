@@ -149,8 +149,8 @@ def test_only_a_party_finds_itself_and_tags_of_two_entries_do_not_link() -> None
     author_key = SEALING_KEYS[MEMBERS["ann"]]
     for index, each in enumerate(tags):
         at = index.to_bytes(4, "big")
-        assert each == [ring_of("bea").tag(author_key, NONCE, at)]
-        assert ring_of("lab").tag(author_key, NONCE, at) not in each
+        assert each == list(ring_of("bea").tags([author_key], NONCE, at))
+        assert set(each).isdisjoint(ring_of("lab").tags([author_key], NONCE, at))
 
 
 def test_an_entry_opens_at_its_place_and_index_only() -> None:

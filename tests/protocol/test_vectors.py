@@ -241,7 +241,7 @@ def test_a_party_finds_its_tag_and_a_member_the_pseudonym() -> None:
     party.take(bytes.fromhex(case["epoch_key"]))
     nonce, at = bytes.fromhex(case["nonce"]), (1).to_bytes(4, "big")
     label = operation.decode_label(bytes.fromhex(case["entries"][1]["label"]))
-    assert list(sealing.split_tags(label.tags)) == [party.tag(bytes.fromhex(case["author_sealing_public"]), nonce, at)]
+    assert list(sealing.split_tags(label.tags)) == list(party.tags([bytes.fromhex(case["author_sealing_public"])], nonce, at))
     key_id = sealing.key_id_of(bytes.fromhex(case["epoch_key"]))
     text = bytes.fromhex(case["entries"][1]["ciphertext"])
     opened = party.open_entry(text, 1, key_id=key_id, nonce=nonce, place=bytes.fromhex(case["place"]))

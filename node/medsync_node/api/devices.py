@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
-from medsync_client.devices import Device, Devices, HeldChain, Recovery, Revoked
+from medsync_client.devices import Device, DeviceAdd, DeviceAdded, Devices, HeldChain, Recovery, Revoked
 from medsync_client.wire import Written
-from medsync_node.api.finding import find_member, find_replica, member_names, network_replica, pick
+from medsync_node.api.finding import (
+    context_replicas, find_member, find_replica, member_names, network_replica, pick,
+)  # fmt: skip
+from medsync_node.api.levels import REPLICATION_SECONDS, NotReplicated
+from medsync_node.api.problems import unprocessable
+from medsync_protocol.errors import BadSignature
+from medsync_protocol.identity import check_certificate
 from medsync_protocol.ids import ChainId, DeviceId, MemberId, device_of, short
 from medsync_protocol.replica import Replica
 
@@ -46,6 +52,22 @@ def _chain(replica: Replica, chain: ChainId) -> HeldChain:
     )  # fmt: skip
 
 
+async def _known(node: Node, net: Replica) -> int:
+    """How many other members hold all that this node wrote on the network; waits for one. Raises NotReplicated."""
+    upto, others = net.chains.next_seq(net.chain), net.membership.members.keys() - {net.member}
+
+    def holders() -> int:
+        held = node.engine.sync.acknowledged(net.context)
+        return sum(held.get(member, {}).get(net.chain, 0) >= upto for member in others)
+
+    if others and not await node.wait_for(lambda: holders() > 0, REPLICATION_SECONDS):
+        raise NotReplicated(
+            "the device is added here, but no other member has acknowledged it yet: they would not let it in",
+            advice="see `medsync status` for links; say the same again once one is up",
+        )
+    return holders()
+
+
 def routes(node: Node) -> APIRouter:
     """Routes over this node."""
     router = APIRouter(tags=["governance"])
@@ -60,6 +82,29 @@ def routes(node: Node) -> APIRouter:
     async def list_network_devices() -> Devices:
         """Devices of the network's members."""
         return devices_view(network_replica(node))
+
+    @router.post("/devices")
+    async def add_device(body: DeviceAdd) -> DeviceAdded:
+        """Add a device of this member to the network and every context; answers once another member, if any, knows it."""
+        net = network_replica(node)
+        added, certificate = DeviceId(bytes.fromhex(body.device)), bytes.fromhex(body.certificate)
+        try:
+            check_certificate(net.member, added, certificate)
+        except BadSignature as error:
+            raise unprocessable(
+                "bad_certificate", "this member did not certify that device",
+                "copy device and certificate whole, as `medsync init --device-of` printed them",
+            ) from error
+        operations = {}
+        for replica in [net, *context_replicas(node)]:
+            if replica.role is not None and added not in replica.membership.devices:
+                op = await node.perform(partial(engine.add_device, context=replica.context, device=added, certificate=certificate))
+                operations[replica.name] = op.hex()
+        known_to = await _known(node, net)
+        token = None
+        if body.seconds is not None:
+            token = await node.perform(lambda now: engine.welcome(now, added, now + 1000 * (body.seconds or 0)))
+        return DeviceAdded(operations=operations, known_to=known_to, token=token)
 
     @router.delete("/devices/{device}")
     async def revoke_device(device: str) -> Revoked:

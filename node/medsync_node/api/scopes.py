@@ -102,7 +102,7 @@ ROUTES: Final = (
         ("POST", _CONTEXT + "/leave"), ("POST", _CONTEXT + "/rotate"), ("POST", _CONTEXT + "/members"),
         ("DELETE", _CONTEXT + "/members/{member}"), ("PUT", _CONTEXT + "/members/{member}/role"),
         ("PUT", _CONTEXT + "/voters"), ("POST", _CONTEXT + "/proposals/{proposal}/votes"),
-        ("PUT", _CONTEXT + "/policy"), ("PUT", _CONTEXT + "/owner"), ("DELETE", "/v1/devices/{device}"),
+        ("PUT", _CONTEXT + "/policy"), ("PUT", _CONTEXT + "/owner"), ("POST", "/v1/devices"), ("DELETE", "/v1/devices/{device}"),
         ("POST", _CONTEXT + "/members/{member}/recovery"), ("POST", _CONTEXT + "/chains/{chain}/resumption"),
         ("PUT", _CONTEXT + "/rewards/terms"), ("POST", _CONTEXT + "/rewards/claim"),
         ("POST", _CONTEXT + "/rewards/veto"), ("POST", _CONTEXT + "/rewards/sweep"),

@@ -16,6 +16,7 @@ from medsync_protocol.consent import MedSyncApplication
 from medsync_protocol.ids import NETWORK_CONTEXT, Instant, short
 from medsync_protocol.operation import PROTOCOL_VERSION
 from medsync_protocol.parking import Parked
+from medsync_protocol.rekeying import exposed
 from medsync_protocol.statement import quorum
 
 if TYPE_CHECKING:
@@ -121,6 +122,16 @@ def _governance_warnings(node: Node, replica: Replica) -> Iterator[str]:
         yield (
             f"context {name}: {short(member)} left and still holds the key, so that for {minutes} minutes now it could "
             f"read what it gets hold of; an admin's `medsync context rotate {name}` ends that"
+        )
+    for member in exposed(replica):
+        yield (
+            f"context {name}: {short(member)} renewed its keys, and whoever has its old key file can open the epoch key still: "
+            "an admin's node rotates it by itself"
+        )
+    if role_here(replica) is not None and state.devices.get(replica.identity.device) != replica.member:
+        yield (
+            f"context {name}: this device is not known there, so that nothing it writes counts: an admin removes and admits "
+            f"{replica.identity.name} again"
         )
     for chain in replica.judge.forks:
         yield (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,7 @@ app = typer.Typer()
         "init north",
         "init north --home ./north --listen /ip4/127.0.0.1/tcp/4401 --passphrase-from env:NORTH_PASSPHRASE",
         "init north --home ./north --rpc http://127.0.0.1:5050",
+        "init north --home ./second --device-of north-keys.json --keys-from env:SAFE_PASSPHRASE",
     )
 )
 def init(
@@ -38,6 +40,11 @@ def init(
     passphrase_from: Annotated[
         str, typer.Option(metavar="SOURCE", help="Of the key file: env:NAME, file:PATH or prompt.")
     ] = "prompt",
+    device_of: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A copy of another home's keys (`key export`): this one is that member's too."),
+    ] = None,
+    keys_from: Annotated[str, typer.Option(metavar="SOURCE", help="The passphrase of that copy.")] = "prompt",
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -53,7 +60,11 @@ def init(
         chosen["listen"] = json.dumps(listen)
     if rpc is not None:
         chosen["chain.rpc"] = json.dumps(rpc)
-    identity = key_file.new_identity(name)
+    if device_of is None:
+        identity = key_file.new_identity(name)
+    else:
+        first = key_file.unlock(device_of, read_passphrase(keys_from, asked=f"the passphrase of {device_of.name}"))
+        identity = key_file.another_device(first)
     config.load(files.path, {}, {"listen": listen, "chain.rpc": rpc})
     files.create()
     key_file.refuse_existing(files.key_file)
@@ -65,11 +76,29 @@ def init(
     where = "" if home is None else f" --home {home}"
     made = {
         "home": str(files.path),
-        "name": name,
+        "name": identity.name,
         "member": identity.member.hex(),
         "device": identity.device.hex(),
     }
-    show(made, _next_steps(made, files, where), as_json=as_json)
+    if device_of is None:
+        show(made, _next_steps(made, files, where), as_json=as_json)
+        return
+    made["certificate"] = identity.certificate().hex()
+    show(made, _next_steps_of_a_device(made, where), as_json=as_json)
+
+
+def _next_steps_of_a_device(made: dict[str, str], where: str) -> list[str]:
+    return [
+        f"home {made['home']}: another device of {made['name']}",
+        f"member {made['member']}",
+        "",
+        "On the home whose keys were copied, while its daemon runs:",
+        f"  medsync member add-device {made['device']} {made['certificate']}",
+        "Then here:",
+        f"  medsync run{where}                        start the node; it prints `ready`",
+        f"  medsync join INVITATION{where}            with the invitation that add-device printed",
+        "Destroy the copy of the keys.",
+    ]
 
 
 def _next_steps(made: dict[str, str], files: HomeFiles, where: str) -> list[str]:

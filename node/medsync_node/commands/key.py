@@ -1,4 +1,4 @@
-"""`medsync key`: the key file's public keys, another passphrase for it, a copy of it to lock away."""
+"""`medsync key`: the key file's public keys, another passphrase for it, a copy of it to lock away. Renewal: key_rekey.py."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from medsync_node.commands import key_rekey
 from medsync_node.commands.options import Home, Json, examples, home_of
 from medsync_node.commands.output import progress, show
 
-app = typer.Typer(no_args_is_help=True, help="Show, re-seal and copy this home's key file.")
+app = typer.Typer(no_args_is_help=True, help="Show, re-seal, copy and renew this home's keys.")
+app.add_typer(key_rekey.app)
 
 NewFrom = Annotated[
     str, typer.Option("--new-from", metavar="SOURCE", help="The new passphrase: env:NAME, file:PATH or prompt.")

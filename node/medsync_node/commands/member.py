@@ -116,6 +116,28 @@ def _written(device: Device) -> tuple[int, str]:
     return sum(chain.operations for chain in device.chains), ", ".join(chain.id for chain in forked)
 
 
+@app.command(
+    "add-device", epilog=examples("member add-device 5ee3… 9c1f…", "member add-device 5ee3… 9c1f… --hours 2 --json")
+)
+def add_device(
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="As `medsync init --device-of` printed it.")],
+    certificate: Annotated[str, typer.Argument(metavar="CERTIFICATE", help="This member's signature over it, likewise.")],
+    hours: Annotated[float, typer.Option(min=0.001, max=720, help="How long its invitation stands.")] = 24.0,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Let another device of this member in everywhere, and print the invitation by which it finds the network."""
+    from medsync_client.devices import DeviceAdd
+
+    with node(home) as client:
+        progress("adding the device; others must know it before it comes …")
+        body = DeviceAdd(device=device, certificate=certificate, seconds=max(1, int(hours * 3600)))
+        done = client.add_device(body)
+    lines = [f"added in {name}: operation {op}" for name, op in done.operations.items()]
+    lines += [f"{done.known_to} other members know it; on the new device's home: medsync join TOKEN", done.token or ""]
+    show(done, lines, as_json=as_json)
+
+
 @app.command("revoke-device", epilog=examples("member revoke-device 5ee3963e4a1b"))
 def revoke_device(
     device: Annotated[str, typer.Argument(metavar="DEVICE", help="One of this member's own, by eight digits or more.")],
