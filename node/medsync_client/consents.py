@@ -41,6 +41,10 @@ class WireRule(Body):
     during: WirePeriod | None = None
     obligations: tuple[str, ...] | None = None
     exceptions: tuple[WireRule, ...] | None = None
+    duo: tuple[str, ...] | None = Field(
+        default=None, min_length=1, max_length=32,
+        description="codes of GA4GH's Data Use Ontology, in place of purposes, obligations and exceptions; only when granting",
+    )  # fmt: skip
 
 
 class DirectiveText(Body):

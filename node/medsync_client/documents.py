@@ -6,9 +6,10 @@ Used where the key is: in a patient's program, the command line, or the custodia
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medsync_client.consents import DirectiveText, EffectName, RevocationText, WireActor, WirePeriod, WireRule
+from medsync_protocol import duo
 from medsync_protocol.directive import (
     NO_SERIES,
     Basis,
@@ -72,10 +73,19 @@ def _ids(named: Iterable[str]) -> tuple[DirectiveId, ...]:
 
 
 def rule_of(rule: WireRule, find: FindMember) -> Rule:
-    """A rule in canonical order. An empty list stays one: the document's check refuses it."""
+    """A rule in canonical order. An empty list stays one: the document's check refuses it.
+
+    Raises Refused for marks of DUO that can't be computed, or that stand beside what they are in place of.
+    """
+    actors = None if rule.actors is None else tuple(sorted({actor_of(one, find) for one in rule.actors}))
+    if rule.duo is not None:
+        return replace(
+            _marked(rule, rule.duo, actors), types=_sorted(rule.types), labels=_sorted(rule.labels),
+            data_period=period_of(rule.data_period), actions=_sorted(rule.actions), during=period_of(rule.during),
+        )  # fmt: skip
     return Rule(
         effect=EFFECTS[rule.effect],
-        actors=None if rule.actors is None else tuple(sorted({actor_of(one, find) for one in rule.actors})),
+        actors=actors,
         purposes=_sorted(rule.purposes),
         types=_sorted(rule.types),
         labels=_sorted(rule.labels),
@@ -85,6 +95,15 @@ def rule_of(rule: WireRule, find: FindMember) -> Rule:
         obligations=_sorted(rule.obligations),
         exceptions=None if rule.exceptions is None else tuple(rule_of(one, find) for one in rule.exceptions),
     )
+
+
+def _marked(rule: WireRule, marks: tuple[str, ...], actors: tuple[Actor, ...] | None) -> Rule:
+    if rule.effect != "permit" or (rule.purposes, rule.obligations, rule.exceptions) != (None, None, None):
+        raise Refused(
+            "codes of DUO make a permit of their own, with its purposes, obligations and exceptions", code="duo",
+            advice="leave those out, or leave the codes out; further rules may stand beside it",
+        )  # fmt: skip
+    return duo.permit(marks, actors)
 
 
 def _sorted(codes: tuple[str, ...] | None) -> tuple[str, ...] | None:

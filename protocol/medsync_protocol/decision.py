@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Any, Final
 
+from medsync_protocol import duo
 from medsync_protocol.access import Answer, Request
 from medsync_protocol.authority import Counted
 from medsync_protocol.codec import pack
@@ -34,6 +35,7 @@ class Reason(Enum):
     CLOCK = "this node's clock is off the homes' by more than the allowed skew"
     IMPLICIT = "no directive applies: the context's implicit rule answers"
     ERASED = "the subject was erased"
+    ABSTAINS = "a consent permits it under a condition that a person has to judge"
 
 
 class ImplicitRule(IntEnum):
@@ -220,10 +222,12 @@ def _combine(view: DecisionView, request: Request, now: int) -> Decision:
         if given:
             break
     implicit = any(one.reason is Reason.IMPLICIT for one in given)
+    obligations = tuple(sorted({text for one in given for text in one.obligations}))
+    abstains = answer is Answer.PERMIT and any(map(duo.abstains, obligations))
     return Decision(
-        answer=answer,
-        reason=Reason.IMPLICIT if implicit else Reason.NONE,
-        obligations=tuple(sorted({text for one in given for text in one.obligations})),
+        answer=Answer.INDETERMINATE if abstains else answer,
+        reason=Reason.ABSTAINS if abstains else Reason.IMPLICIT if implicit else Reason.NONE,
+        obligations=obligations,
         rules=tuple(sorted({rule for one in given for rule in one.rules}, key=_rule_order)),
     )
 

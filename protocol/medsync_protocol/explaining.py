@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from medsync_protocol import duo
 from medsync_protocol.access import Answer, Request
 from medsync_protocol.authority import Counted
 from medsync_protocol.decision import Decision, DecisionView, Reason, RuleId, judge
@@ -132,6 +133,9 @@ def _needed(decision: Decision, findings: tuple[Finding, ...], request: Request)
         return
     if decision.reason is Reason.STALE:
         yield "a recent heartbeat of more than half of the subject's homes, and everything that they cover"
+    if decision.reason is Reason.ABSTAINS:
+        conditions = (f"{one} {duo.in_words(one)}" for one in decision.obligations if duo.abstains(one))
+        yield f"a person's word that the use meets {'; '.join(conditions)}, as a consent without that mark"
     if decision.reason is Reason.CLOCK:
         yield "this node's clock set right"
     if decision.answer is Answer.DENY:

@@ -74,6 +74,18 @@ async def test_what_was_decided_can_be_explained_verified_and_accounted_for(tmp_
         with pytest.raises(BadRequest):
             await lab.client.explain("trial", ExplainRequest(subject=subject, purposes=("TREAT",), receipt=answer.receipt_id))
 
+        # by codes of GA4GH's Data Use Ontology; under a condition that only a person can judge nothing is decided
+        other_one = (await north.client.enrol_subject("trial", SubjectEnrol())).subject
+        grant = ("consent", "grant", "trial", other_one, "--to", "lab")
+        await command(north, capsys, *grant, "--duo", "DUO:0000006", "--duo", "DUO:0000012=children only", "--duo", "DUO:0000021")
+        marked = (await north.client.consents("trial", other_one)).consents[0].rules[0]
+        assert marked.purposes is not None and "CLINTRCH" in marked.purposes and marked.duo is None
+        assert marked.obligations == ("DUO:0000012=children only", "DUO:0000021")
+        judged = await north.client.explain("trial", ExplainRequest(subject=other_one, purposes=("CLINTRCH",), requester="lab"))
+        assert judged.answer == "INDETERMINATE" and "children only" in judged.needed[0]
+        refused = await command(north, capsys, *grant, "--duo", "DUO:0000042", "--purpose", "TREAT", code=1)
+        assert refused["error"]["code"] == "duo" and "leave" in refused["error"]["advice"]
+
         # verified bit for bit; one changed bit is found
         (tmp_path / "answer.receipt").write_text(answer.receipt)
         verified = await command(lab, capsys, "receipt", "verify", "trial", str(tmp_path / "answer.receipt"))

@@ -42,6 +42,7 @@ Key = Annotated[
     epilog=examples(
         "consent grant trial 51cf… --to lab --purpose HRESCH --until 2027-06-30 --key anna.key",
         "consent grant trial 51cf… --deny --to lab",
+        "consent grant trial 51cf… --to lab --duo DUO:0000007=MONDO:0004992 --duo DUO:0000021",
         "consent grant trial 51cf… --file directive.json --key anna.key",
     )
 )
@@ -60,6 +61,10 @@ def grant(
     ] = None,
     label: Annotated[
         list[str] | None, typer.Option(metavar="CODE", help="Security label; repeatable; else any.")
+    ] = None,
+    duo: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="GA4GH Data Use Ontology, as DUO:0000042 or DUO:0000007=MONDO:0004992; repeatable; instead of --purpose."),
     ] = None,
     deny: Annotated[
         bool, typer.Option("--deny", help="Forbid what is named, instead of permitting it.")
@@ -89,7 +94,7 @@ def grant(
     rule = {
         "effect": "deny" if deny else "permit",
         "actors": None if to is None else [{"member": member} for member in to],
-        "purposes": purpose, "types": kind, "labels": label,
+        "purposes": purpose, "types": kind, "labels": label, "duo": duo,
     }  # fmt: skip
     fields = {
         "rules": [rule], "valid_from": millis(since), "until": millis(until), "supersedes": supersedes or [],

@@ -11,6 +11,7 @@ from typing import Final
 
 from medsync_client.consents import WireActor, WirePeriod, WireRule
 from medsync_node.words import answer, half, level
+from medsync_protocol import duo
 
 __all__ = ["ACTIONS", "CHECKS", "PURPOSES", "answer", "checked", "half", "iso", "level", "moment", "purpose", "sentence"]
 
@@ -93,7 +94,7 @@ def _clause(rule: WireRule, names: Mapping[str, str]) -> str:
         parts.append(f"asked for {_period(rule.during)}")
     text = " ".join(parts)
     if rule.obligations:
-        text += f", provided that: {_listed(rule.obligations, 'and')}"
+        text += f", provided that: {_listed((duo.in_words(one) or one for one in rule.obligations), 'and')}"
     if rule.exceptions:
         text += "; except that " + "; and ".join(_clause(one, names) for one in rule.exceptions)
     return text
