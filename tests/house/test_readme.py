@@ -86,7 +86,7 @@ def test_the_institutions_quick_start(tmp_path: Path) -> None:
             if "access request" in command:
                 assert "PERMIT" in done.stdout
             if "access list" in command:
-                assert "disclosed" in done.stdout and "requested" in done.stdout
+                assert "released" in done.stdout and "asked for" in done.stdout
     assert set(known) == set(printed)
 
 
