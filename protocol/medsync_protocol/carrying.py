@@ -177,9 +177,14 @@ def check_revocation(revocation: Revocation, application: MedSyncApplication, me
 
 def check_logged(entry: AccessEntry, record: Standing, me: MemberId) -> None:
     """Raises NotPermitted for a half of an access that isn't this member's to log."""
+    if entry.half is Half.BREAK_GLASS:
+        raise Refused(
+            "breaking glass is a call of its own: it wants a reason and leaves a review to be done", code="break_glass",
+            advice="use `medsync access break-glass`",
+        )  # fmt: skip
     mine = {
         Half.DISCLOSED: entry.custodian, Half.REFUSED: entry.custodian, Half.REQUESTED: entry.requester,
-        Half.BREAK_GLASS: entry.requester, Half.LOG_READ: entry.requester,
+        Half.LOG_READ: entry.requester,
     }[entry.half]  # fmt: skip
     if mine != me:
         raise NotPermitted(

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
+from medsync_node.api.scopes import SCOPES
 from tests.dashboard.conftest import OTHER_NAME, Visitor
-from tests.dashboard.world import PHONE, World
+from tests.dashboard.world import PHONE, REASON, World
 
 Visit = Callable[..., Visitor]
 
@@ -90,6 +91,31 @@ def test_a_consent_is_revoked_and_an_invitation_made(world: World, visit: Visit)
     assert visitor.page.get_by_role("img", name="QR code").is_visible()
 
 
+def test_broken_glass_is_reviewed_by_who_may_and_from_these_pages_only(world: World, visit: Visit) -> None:
+    small = visit(*(set(SCOPES) - {"access:review"}))
+    small.go("/c/shared/reviews?days=7")
+    assert REASON in small.text and "1 to be reviewed" in small.text and "by north" in small.text
+    assert small.page.get_by_role("button", name="Record the review").count() == 0
+    glass = world.cluster["north"].client.reviews("shared").glass[0]
+    form: dict[str, str | float | bool] = {"outcome": "justified", "csrf": small.page.get_attribute("input[name=csrf]", "value") or ""}
+    for sender, sent, told in ((small, form, "access:review"), (visit(), {**form, "csrf": ""}, "not sent from a page")):
+        refused = sender.page.request.post(f"{sender.base}/c/shared/reviews/{glass.id}", form=sent)
+        assert refused.status == 403 and told in refused.text()
+    visitor = visit()
+    visitor.go("/c/shared/reviews?days=7")
+    visitor.page.get_by_label("It was").select_option("follow-up")
+    visitor.page.get_by_label("Note").fill("ask the ward")
+    visitor.page.get_by_role("button", name="Record the review").click()
+    expect(visitor.page.get_by_role("status")).to_have_text("The review is on record.")
+    assert "needs follow-up, ask the ward" in visitor.text and "1 to be reviewed" in visitor.text
+    visitor.go(f"/c/shared/subjects/{world.subject.subject}")
+    visitor.page.get_by_label("It was").select_option("justified")
+    visitor.page.get_by_role("button", name="Record the review").click()
+    assert "0 to be reviewed" in visitor.text and "Review it again" in visitor.text
+    mine = visit(patient=True)
+    assert REASON in mine.text and "justified" in mine.text and mine.page.get_by_role("button", name="Record the review").count() == 0
+
+
 def test_a_copy_is_checked_and_exported(world: World, visit: Visit) -> None:
     visitor = visit()
     visitor.go("/c/shared/audit")
@@ -114,8 +140,6 @@ def test_what_happens_shows_without_loading_the_page_again(world: World, visit: 
 
 
 def test_a_session_without_a_scope_is_refused_what_needs_it(world: World, visit: Visit) -> None:
-    from medsync_node.api.scopes import SCOPES
-
     for scope in sorted(set(NEEDS.values())):
         visitor = visit(*(set(SCOPES) - {scope}))
         for path in (path for path, needed in NEEDS.items() if needed == scope):

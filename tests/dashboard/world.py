@@ -14,6 +14,7 @@ from pathlib import Path
 from medsync_client.accesses import AccessAnswer, AccessBatch, AccessRequest, LoggedAccess
 from medsync_client.consents import DirectiveText, Grant, SignedDocument, WireActor, WireRule
 from medsync_client.documents import Signing, signed_directive
+from medsync_client.glass import GlassBreak
 from medsync_client.links import LinkCreate, PatientPlace
 from medsync_client.subjects import Subject, SubjectEnrol
 from medsync_node import patient_key
@@ -23,6 +24,7 @@ from medsync_protocol.directive import Basis
 from medsync_protocol.ids import ContextId, Instant, MemberId, NetworkId, SubjectRef
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+REASON = "found unconscious"
 DESKTOP, PHONE = (1280, 900), (380, 800)
 
 
@@ -79,8 +81,8 @@ def open_world() -> Iterator[World]:
             half="disclosed", subject=subject.subject, requester=south.member, custodian=north.member,
             purposes=("TREAT",), unit="ward 7", user="dr-who",
         )  # fmt: skip
-        glass = lone.model_copy(update={"half": "break-glass", "purposes": ("ETREAT",), "user": "dr-haste", "requester": north.member})
-        north.client.append_accesses("shared", AccessBatch(entries=(lone, glass)))
+        north.client.append_accesses("shared", AccessBatch(entries=(lone,)))
+        made["south"].client.break_glass("shared", GlassBreak(subject=subject.subject, reason=REASON, purpose="ETREAT", user="dr-haste"))
         found.answer = _permitted(found)
         made.converged()
         yield found

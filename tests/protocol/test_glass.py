@@ -212,6 +212,12 @@ def test_a_custodian_alone_is_reviewed_by_nobody_but_an_auditor(context: Context
     assert glass.reviewers(glass.case(named)) == {context["city"].member}
 
 
+def test_bulk_entry_takes_no_broken_glass(context: Context, ann: SubjectRef) -> None:
+    request = context.request(ann, "lab", ("BTG",))
+    half = half_of(request, Half.BREAK_GLASS, context["mercy"].member, Answer.PERMIT, receipt=b"", time=NOW)
+    assert refusal(lambda: context["lab"].desk.logged(NOW, [half])) == "break_glass"
+
+
 # -- properties -------------------------------------------------------------------------------------------------
 
 PEOPLE = tuple(MemberId(bytes([n]) * 32) for n in range(1, 5))

@@ -36,7 +36,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     made.filters |= {
         "moment": moment, "iso": iso, "short": short, "level": words.level, "sentence": words.sentence, "purpose": words.purpose,
-        "half": words.half, "answer": words.answer, "checked": words.checked,
+        "half": words.half, "review": words.review, "answer": words.answer, "checked": words.checked,
     }  # fmt: skip
     return made
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from medsync_client import accesses, consents, contexts, subjects
+from medsync_client import accesses, consents, contexts, glass, subjects
 from medsync_client.consents import Revoke, SignedDocument
 from medsync_client.errors import BadRequest
 from medsync_node.dashboard.visit import Visit
@@ -27,7 +27,7 @@ async def me(visit: Visit) -> Response:
     page = await visit.ask(accesses.accesses(context, subject, cursor=visit.query.get("cursor"), limit=SHOWN))
     return visit.show(
         "me.html", one=await visit.ask(subjects.subject(context, subject)), log=page,
-        consents=(await visit.ask(consents.consents(context, subject))).consents,
+        consents=(await visit.ask(consents.consents(context, subject))).consents, glass=await visit.ask(glass.reviews(context, subject)),
         names={one.id: one.name for one in (await visit.ask(contexts.context_members(context))).members},
     )  # fmt: skip
 

@@ -6,9 +6,10 @@ from typing import Final, get_args
 
 from starlette.responses import HTMLResponse, Response
 
-from medsync_client import accesses, accounting, consents, contexts, erasures, subjects
+from medsync_client import accesses, accounting, consents, contexts, erasures, glass, subjects
 from medsync_node.dashboard.pages.access import day, one_of
 from medsync_node.dashboard.pages.consents import names_of
+from medsync_node.dashboard.pages.reviews import may_review
 from medsync_node.dashboard.visit import ROOT, Visit
 from medsync_node.printed.disclosures import accounting_sheet
 from medsync_node.printed.sheet import headers
@@ -25,6 +26,7 @@ async def subject(visit: Visit) -> Response:
     return visit.show(
         "subject.html", one=await visit.ask(subjects.subject(visit.context, named)), log=log,
         consents=(await visit.ask(consents.consents(visit.context, named))).consents,
+        glass=await visit.ask_if_allowed(glass.reviews(visit.context, named)), may_review=may_review(visit),
         erasure=await visit.ask_if_allowed(erasures.erasure(visit.context, named)), names=await names_of(visit),
     )  # fmt: skip
 
