@@ -174,12 +174,20 @@ class MedSyncApplication:
     def erasable(self) -> Mapping[SubjectRef, OpId]:
         """Subjects whose order is final and held up by no legal hold, with the order."""
         found: dict[SubjectRef, OpId] = {}
-        for subject in self.erasure.subjects():
+        for subject in self._orderable():
             standing = self.standing(subject)
             order = None if standing is None else self.erasure.order(subject, standing, self._final)
-            if standing is not None and order is not None and not self.erasure.holds(subject, standing):
+            if standing is not None and order is not None and not self.erasure.holds(subject, standing, self._final):
                 found[subject] = order
         return found
+
+    def carried_out(self) -> Mapping[SubjectRef, Mapping[OpId, set[MemberId]]]:
+        """Subjects held here by whose final order members said that they destroyed them, with order and members."""
+        found = {subject: self.erasure.carried_out(subject, self._final) for subject in self._orderable()}
+        return {subject: told for subject, told in found.items() if told}
+
+    def _orderable(self) -> list[SubjectRef]:
+        return [subject for subject in self.erasure.subjects() if subject not in self._closed]
 
     def close(self, subject: SubjectRef) -> Iterable[tuple[tuple[ChainId, int], int]]:
         """Forget a subject for good; where the entries about it stood."""

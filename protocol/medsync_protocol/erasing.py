@@ -34,6 +34,12 @@ class Erases(Protocol):
     def erasable(self) -> Mapping[SubjectRef, OpId]:
         """Subjects whose order is settled and held up by nothing, with the order."""
 
+    def carried_out(self) -> Mapping[SubjectRef, Mapping[OpId, set[MemberId]]]:
+        """Subjects not closed here that members say they destroyed: by which settled order, which members."""
+
+    def standing(self, subject: SubjectRef) -> object | None:
+        """The subject's record; None where there is none by which an order could be judged."""
+
     def close(self, subject: SubjectRef) -> Iterable[tuple[Place, int]]:
         """Forget a subject, its key first, for good; where the entries about it stood."""
 
@@ -56,13 +62,33 @@ def due(replica: Replica) -> list[Effect]:
     application = replica.application
     if not isinstance(application, Erases):
         return []
+    application.erasure.changed = False
     effects: list[Effect] = []
-    for subject, order in application.erasable().items():
+    for subject, order in {**_carried_out(replica, application), **application.erasable()}.items():
         fields = (("order", short(order)),)
         record = ValueRecord("erased", replica.context, subject, order)
         effects += [Persist((record,), True), *_close(replica, application, subject, order)]
         effects.append(Notify("erased", replica.context, fields))
     return effects
+
+
+def due_again(replica: Replica) -> list[Effect]:
+    """As `due`, where orders, holds or attestations were read since."""
+    application = replica.application
+    return due(replica) if isinstance(application, Erases) and application.erasure.changed else []
+
+
+def _carried_out(replica: Replica, application: Erases) -> dict[SubjectRef, OpId]:
+    """What this member said that it destroyed, before an old backup came back. And of whom it never had, or lost, the
+    record, by which alone orders can be judged: those that most of the others say they destroyed."""
+    others = replica.membership.members.keys() - {replica.member}
+    found: dict[SubjectRef, OpId] = {}
+    for subject, told in application.carried_out().items():
+        for order, members in sorted(told.items()):
+            unknown = application.standing(subject) is None
+            if replica.member in members or (unknown and 2 * len(members & others) > len(others)):
+                found[subject] = order
+    return found
 
 
 def _close(replica: Replica, application: Erases, subject: SubjectRef, order: OpId) -> list[Effect]:
@@ -72,7 +98,8 @@ def _close(replica: Replica, application: Erases, subject: SubjectRef, order: Op
     for place, index in application.close(subject):
         erased.marks.setdefault(place, set()).add(index)
         places.add(place)
-    replica.forget(lambda entry: subject in application.about(entry))
+    places.update(replica.forget(lambda entry: subject in application.about(entry)))
+    places.update(replica.opener.waiting_for(subject))
     about = RereadAbout(replica.context, replica.subject_tag(subject))
     return [*(Reread(replica.context, chain, seq) for chain, seq in sorted(places)), about]
 
@@ -151,20 +178,29 @@ def attestations(replica: Replica, subject: SubjectRef) -> tuple[int, int]:
     return len(said), len(writers)
 
 
-def told_gone(replica: Replica, member: MemberId, place: Place) -> list[Effect]:
-    """A member says that it destroyed what we lack of an operation. When most of the others do, it is asked for no more.
+def told_gone(replica: Replica, member: MemberId, place: Place, *, lacking: bool = False) -> list[Effect]:
+    """A member says that it destroyed, or with `lacking` never had, what we lack of an operation.
 
-    One alone may lie, to keep a denial from us: until then nothing of that chain from there on is readable here.
+    One alone may lie, to keep a denial from us: until most of the others destroyed it, or some did and nobody else has it,
+    nothing of that chain from there on is readable here. Then it is asked for no more.
     """
-    told = replica.opener.told_gone(place)
-    told.add(member)
-    others = replica.membership.members.keys() - {replica.member}
-    if 2 * len(told & others) <= len(others) or not (place in replica.opener.blank or place in replica.opener.wanted):
+    opener = replica.opener
+    (opener.told_lacking if lacking else opener.told_gone)(place).add(member)
+    if not _is_gone(replica, place, opener.told_gone(place), opener.told_lacking(place)):
         return []
-    replica.opener.give_up(place)
+    opener.give_up(place)
     chain, seq = place
     record = ValueRecord("erased_at", replica.context, chain + seq.to_bytes(8, "big"), b"")
     return [Persist((record,), False), Notify("opened", replica.context)]
+
+
+def _is_gone(replica: Replica, place: Place, gone: set[MemberId], lacking: set[MemberId]) -> bool:
+    others = replica.membership.members.keys() - {replica.member}
+    gone, lacking = gone & others, lacking & others
+    if place in replica.opener.blank:
+        return 2 * len(gone) > len(others) or bool(gone) and gone | lacking >= others
+    author = replica.opener.wanted.get(place)
+    return author in gone or bool(gone) and author not in others  # an entry for its parties: its author knows best
 
 
 def replay(replica: Replica, record: ValueRecord) -> list[Effect]:

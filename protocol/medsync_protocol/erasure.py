@@ -127,6 +127,8 @@ class ErasureBook:
     def __init__(self, network: NetworkId, context: ContextId) -> None:
         self._network, self._context = network, context
         self._kept: dict[SubjectRef, dict[tuple[OpId, int], _Kept]] = {}
+        self.changed = False
+        """Whether anything was taken since somebody looked what is to be destroyed: the reader puts it back."""
 
     def take(self, entry: OpenedEntry, verdict: Verdict) -> SubjectRef:
         """Take an entry under its verdict: whom it is about. Raises Invalid."""
@@ -135,6 +137,7 @@ class ErasureBook:
             document=document, op_id=entry.op_id, author=entry.author, chain=entry.chain, seq=entry.seq, verdict=verdict
         )
         self._kept.setdefault(document.subject, {})[entry.op_id, entry.index] = kept
+        self.changed = True
         return document.subject
 
     def _read(self, entry: OpenedEntry) -> EraseOrder | LegalHold | Attestation:
@@ -162,7 +165,7 @@ class ErasureBook:
         """The operation that orders the erasure; None for none. With `final` only what lies below that cut counts."""
         custodians: dict[MemberId, OpId] = {}
         for order, kept in sorted(self._of(subject, EraseOrder), key=lambda pair: pair[1].op_id):
-            if final is not None and final.get(kept.chain, 0) <= kept.seq:
+            if final is not None and not _below(kept, final):
                 continue
             if order.signer in standing.patient_keys | standing.delegate_keys:
                 return kept.op_id
@@ -170,19 +173,41 @@ class ErasureBook:
                 custodians.setdefault(MemberId(order.signer), kept.op_id)
         return min(custodians.values()) if len(custodians) >= ORDERING_CUSTODIANS else None
 
-    def holds(self, subject: SubjectRef, standing: Standing) -> dict[OpId, tuple[MemberId, str]]:
-        """Legal holds in force, final or not, by operation: (custodian, reason)."""
+    def holds(
+        self, subject: SubjectRef, standing: Standing, final: Mapping[ChainId, int] | None = None
+    ) -> dict[OpId, tuple[MemberId, str]]:
+        """Legal holds in force, final or not, by operation: (custodian, reason). With `final` only a release below that
+        cut counts: one that may still be void must not destroy anything."""
         said = [(hold, kept) for hold, kept in self._of(subject, LegalHold)]
-        released = {(kept.author, hold.releases) for hold, kept in said if hold.releases}
+        released = {
+            (kept.author, hold.releases) for hold, kept in said
+            if hold.releases and (final is None or _below(kept, final))
+        }  # fmt: skip
         return {
             kept.op_id: (kept.author, hold.reason)
             for hold, kept in said
             if not hold.releases and kept.author in standing.custodians and (kept.author, kept.op_id) not in released
         }
 
+    def carried_out(self, subject: SubjectRef, final: Mapping[ChainId, int]) -> dict[OpId, set[MemberId]]:
+        """Orders with the members that said they destroyed the subject by them, all of it below the cut `final`.
+
+        Who attests saw every order settled that it took: so they are settled for whom its attestation is.
+        """
+        orders = {kept.op_id for _, kept in self._of(subject, EraseOrder) if _below(kept, final)}
+        found: dict[OpId, set[MemberId]] = {}
+        for made, kept in self._of(subject, Attestation):
+            if made.order in orders and _below(kept, final):
+                found.setdefault(made.order, set()).add(kept.author)
+        return found
+
     def attested(self, subject: SubjectRef) -> dict[MemberId, int]:
         """Members that said they destroyed it, with how many entries."""
         return {kept.author: made.entries for made, kept in self._of(subject, Attestation)}
+
+
+def _below(kept: _Kept, cut: Mapping[ChainId, int]) -> bool:
+    return kept.seq < cut.get(kept.chain, 0)
 
 
 def checked_order(signed: Signed, network: NetworkId, context: ContextId, standing: Standing) -> EraseOrder:

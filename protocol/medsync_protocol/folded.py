@@ -35,9 +35,12 @@ class Folded:
         kept = self._kept.get(place, ())
         self.fold(place, kept if author is None else [replace(entry, author=author) for entry in kept], verdict)
 
-    def forget(self, gone: Callable[[OpenedEntry], bool]) -> None:
-        """A subject's key was destroyed: so is what was kept of these entries."""
-        self._kept = {place: [e for e in kept if not gone(e)] for place, kept in self._kept.items()}
+    def forget(self, gone: Callable[[OpenedEntry], bool]) -> list[Place]:
+        """A subject's key was destroyed: so is what was kept of these entries; the operations that lost some."""
+        left = {place: [e for e in kept if not gone(e)] for place, kept in self._kept.items()}
+        lost = [place for place, kept in left.items() if len(kept) < len(self._kept[place])]
+        self._kept = left
+        return lost
 
     def drop(self, place: Place) -> None:
         """Another operation takes this place."""

@@ -42,6 +42,7 @@ class FrameKind(IntEnum):
     POLICY = 19  # context, code, why: its membership policy is another one here, so it is not followed
     ANCHOR_PULL = 20  # context: where is it opened, please
     GONE = 21  # context, chain, seq: of that operation the sender destroyed entries
+    LACKING = 22  # context, chain, seq: entries for all of that operation came pruned to the sender, too
 
 
 def encode(kind: FrameKind, *fields: Any) -> bytes:

@@ -54,6 +54,7 @@ class Inbox:
             FrameKind.ACK: self._ack,
             FrameKind.BODY: self._body,
             FrameKind.GONE: self._gone,
+            FrameKind.LACKING: self._lacking,
             FrameKind.KEY_PULL: self._key_pull,
             FrameKind.KEY_PUSH: self._key_push,
             FrameKind.HEARTBEAT: self._heartbeat,
@@ -200,15 +201,25 @@ class Inbox:
         effects: list[Effect] = [Serve(session.peer, replica.context, place[0], place[1], place[1] + 1)]
         if place in replica.opener.gone:
             effects.append(Send(session.peer, frames.encode(FrameKind.GONE, replica.context, *place)))
+        elif place in replica.opener.blank:
+            effects.append(Send(session.peer, frames.encode(FrameKind.LACKING, replica.context, *place)))
         return effects
 
     def _gone(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         """An entry that we lack was destroyed at the peer."""
+        return self._told(session, replica, fields, lacking=False)
+
+    def _lacking(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
+        """An entry that we lack came pruned to the peer, too."""
+        return self._told(session, replica, fields, lacking=True)
+
+    def _told(self, session: Session, replica: Replica, fields: Fields, *, lacking: bool) -> list[Effect]:
         chain, seq = want_array(fields, 2)
         member = self._held.member_of(session.peer)
         if member is None or member not in replica.membership.members:
             return []
-        return erasing.told_gone(replica, member, (ChainId(want_bytes(chain, 40)), want_int(seq)))
+        place = (ChainId(want_bytes(chain, 40)), want_int(seq))
+        return erasing.told_gone(replica, member, place, lacking=lacking)
 
     def _inside(self, session: Session, replica: Replica) -> bool:
         return self._held.member_of(session.peer) in replica.membership.members

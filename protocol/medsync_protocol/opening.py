@@ -23,12 +23,13 @@ Place = tuple[ChainId, int]
 class Opened:
     """The entries of one operation, None where pruned or unreadable; the labels with a public part, by index.
 
-    `waits`: a key or a ciphertext that should be ours has yet to come.
+    `waits`: a key or a ciphertext that should be ours has yet to come. `buried`: one is about a subject that was erased.
     """
 
     entries: tuple[OpenedEntry | None, ...]
     labels: tuple[tuple[int, Label], ...]
     waits: bool = False
+    buried: bool = False
 
 
 class Opener:
@@ -47,7 +48,9 @@ class Opener:
         self.wanted: dict[Place, MemberId] = {}
         self.blank: dict[Place, MemberId] = {}
         self._told_gone: dict[Place, set[MemberId]] = {}
+        self._told_lacking: dict[Place, set[MemberId]] = {}
         self.gone: set[Place] = set()  # operations whose pruned entries were erased: not to be asked for
+        self.closed: Container[bytes] = frozenset()  # subjects whose keys were destroyed: no key of theirs is waited for
 
     def open(self, operation: Operation, author: MemberId, state: MembershipState) -> Opened:
         """What the keys held allow. `state` gives the author's sealing key, for the tags of its parties."""
@@ -55,8 +58,8 @@ class Opener:
         place = sealing_context(header)
         entries: list[OpenedEntry | None] = []
         labels: list[tuple[int, Label]] = []
-        missing: bytes | None = None
-        blank = False
+        missing: set[bytes] = set()
+        blank = buried = False
         for index, entry in enumerate(body.entries):
             label = label_of(entry)
             if label is None:
@@ -70,8 +73,10 @@ class Opener:
                 entries.append(None)
                 continue
             got = self._try(entry.ciphertext, index, header, body, place)
-            if isinstance(got, bytes):
-                missing = got
+            if isinstance(got, bytes) and got in self.closed:
+                buried = True
+            elif isinstance(got, bytes):
+                missing.add(got)
             if got is None or isinstance(got, bytes):
                 entries.append(None)
                 continue
@@ -87,8 +92,8 @@ class Opener:
             self.blank[at] = author
         elif self.blank:
             self.blank.pop(at, None)
-        waits = missing is not None or at in self.wanted or at in self.blank
-        return Opened(tuple(entries), tuple(labels), waits)
+        waits = bool(missing) or at in self.wanted or at in self.blank
+        return Opened(tuple(entries), tuple(labels), waits, buried)
 
     def _try(
         self, ciphertext: bytes, index: int, header: Header, body: Body, place: bytes
@@ -108,11 +113,12 @@ class Opener:
             return subject
         return subject, payload
 
-    def _note_missing(self, place: Place, missing: bytes | None) -> None:
-        if missing is not None:
-            self._unopened.setdefault(missing, set()).add(place)
-        if missing is not None and len(missing) == 32:
-            self.without_epoch[place] = KeyId(missing)
+    def _note_missing(self, place: Place, missing: set[bytes]) -> None:
+        for key in missing:
+            self._unopened.setdefault(key, set()).add(place)
+        epoch = next((key for key in missing if len(key) == 32), None)
+        if epoch is not None:
+            self.without_epoch[place] = KeyId(epoch)
         elif self.without_epoch:
             self.without_epoch.pop(place, None)
 
@@ -143,10 +149,14 @@ class Opener:
         """Members that said of this operation, which we lack entries of, that they destroyed them."""
         return self._told_gone.setdefault(place, set()) if place in self.blank or place in self.wanted else set()
 
+    def told_lacking(self, place: Place) -> set[MemberId]:
+        """Members that said that they lack them, too."""
+        return self._told_lacking.setdefault(place, set()) if place in self.blank else set()
+
     def give_up(self, place: Place) -> None:
         """What is lacking of it was destroyed everywhere."""
         self.gone.add(place)
-        for waiting in (self.wanted, self.blank, self._told_gone):
+        for waiting in (self.wanted, self.blank, self._told_gone, self._told_lacking):
             waiting.pop(place, None)
 
     def waiting_for(self, missing: bytes) -> list[Place]:

@@ -79,7 +79,7 @@ class Replica:
         self.news: list[News] = []
         self.places: dict[OpId, Place] = {}
         self.erased = erasing.Erased()
-        self.opener.gone = self.erased.places
+        self.opener.gone, self.opener.closed = self.erased.places, self.erased.closed
         self.governance_wires: dict[OpId, bytes] = {}
         self.branches: dict[OpId, bytes] = {}
         """Operations on places of forked chains where another is held."""
@@ -154,12 +154,13 @@ class Replica:
         """The entries of an operation; None where pruned or unreadable."""
         return self._open(operation).entries
 
-    def forget(self, gone: Callable[[OpenedEntry], bool]) -> None:
-        """A subject's key was destroyed: so is what was kept of these entries to fold them again."""
+    def forget(self, gone: Callable[[OpenedEntry], bool]) -> list[Place]:
+        """A subject's key was destroyed: so is what was kept of these entries to fold them again; where they stand."""
         assert self.application is not None
-        self.folded.forget(gone)
+        places = self.folded.forget(gone)
         self.ring.set_subjects(self.application.subject_keys())
         self.subject_count = -1
+        return places
 
     def _open(self, operation: Operation) -> Opened:
         header = operation.header
@@ -378,7 +379,7 @@ class Replica:
                 kept.append(entry)
         self.folded.fold(place, kept, verdict)
         folds = bool(kept or committed or opened.waits)
-        again = [Reread(self.context, *place)] if erasing.concerns_closed(self, kept) else []
+        again = [Reread(self.context, *place)] if opened.buried or erasing.concerns_closed(self, kept) else []
         told = notices(application, self.context, kept, verdict)
         return [*(learning.learn_subjects(self) if kept else ()), *again, *told], tuple(rows), folds
 

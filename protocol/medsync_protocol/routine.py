@@ -210,6 +210,7 @@ class Routine:
                 effects += pulse.emit(now, [session.peer for session in held.sync.linked(replica)])
             effects += self._propose(now, replica)
             effects += self._show_again(now, replica)
+            effects += erasing.due_again(replica)
             effects += erasing.attest(replica, now)
             effects += self._follow_network(now, replica)
             effects += self._rotate_where_owed(now, replica)

@@ -9,13 +9,13 @@ from medsync_protocol.access import Answer
 from medsync_protocol.application import Draft
 from medsync_protocol.crypto import signing_public
 from medsync_protocol.directive import Signed
-from medsync_protocol.effects import Persist
-from medsync_protocol.erasure import EraseOrder, sign_order
+from medsync_protocol.effects import Persist, Reread
+from medsync_protocol.erasure import Attestation, EraseOrder, attestation_draft, sign_order
 from medsync_protocol.errors import NotPermitted, Refused
-from medsync_protocol.ids import ChainId, SubjectRef
+from medsync_protocol.ids import ChainId, OpId, SubjectRef
 from medsync_protocol.journal import OpRecord
 from medsync_protocol.kinds import EntryKind
-from medsync_protocol.operation import decode_body
+from medsync_protocol.operation import decode_body, join, prune, split
 from medsync_protocol.subject import encode_record
 from tests.desk_world import NETWORK, NOW, Context, key, seed
 
@@ -145,3 +145,108 @@ def test_an_order_is_for_one_context_and_by_the_key_it_names() -> None:
     with pytest.raises(Refused, match="not the one"):
         sign_order(EraseOrder(network=NETWORK, context=context.id, subject=subject, signer=key("ann"), signed_at=NOW, salt=b"s" * 16), seed("guardian"))
     assert signing_public(seed("ann")) == key("ann")
+
+
+def reread(context: Context, name: str, effects: list[object]) -> list[bool]:
+    """Perform what is to be read again; of each operation whether something of it is still there."""
+    replica = context[name].replica
+    left = []
+    for effect in effects:
+        if isinstance(effect, Reread):
+            wire = context.wires[replica.chains.slot(effect.chain, effect.seq).op_id]
+            records = [r for e in replica.reread(wire) if isinstance(e, Persist) for r in e.records]
+            bodies = [decode_body(r.body) for r in records if isinstance(r, OpRecord)]
+            left.append(any(not entry.pruned for body in bodies for entry in body.entries))
+    return left
+
+
+def test_notes_about_a_subject_go_with_it_and_later_ones_are_pruned_when_they_come() -> None:
+    context = Context()
+    subject = context.enrol()
+    context.write("lab", [Draft(kind=EntryKind.NOTE, payload=b"seen", subject=subject)])
+    ordered(context, subject)
+    note = context["lab"].replica.submit(NOW, [Draft(kind=EntryKind.NOTE, payload=b"later", subject=subject)])[0]
+    assert reread(context, "mercy", settle(context, "mercy")) == [False, False], "the record and the note"
+    context.spread("mercy")
+    effects = context["mercy"].replica.receive(NOW, context.wires[note.op_id])
+    assert reread(context, "mercy", effects) == [False]
+
+
+def test_a_release_that_is_not_final_yet_ends_no_hold() -> None:
+    context = Context()
+    subject = context.enrol()
+    hold = context.write("city", context["city"].desk.hold(subject, "case 12/3")[1])
+    ordered(context, subject)
+    final = dict(context["mercy"].replica.vector)
+    context.write("city", context["city"].desk.hold(subject, "", hold)[1])
+    application = context["mercy"].desk.application
+    application.set_final(final)
+    assert not application.erasable(), "who released it may yet turn out to have been removed"
+    application.set_final(context["mercy"].replica.vector)
+    assert application.erasable()
+
+
+def test_who_has_no_record_to_judge_by_destroys_what_most_of_the_others_say_they_did() -> None:
+    context = Context()
+    subject, drafts = context["mercy"].desk.enrol(NOW, patient_keys=[key("ann")])
+    record = context.write("mercy", drafts, "lab")
+    context["lab"].replica.receive(NOW, _pruned(context.wires[record]))
+    ordered(context, subject)
+    made = attestation_draft(Attestation(subject=subject, order=_order(context, subject), entries=1))
+    for name in ("mercy", "city"):
+        context.write(name, [made])
+    assert not settle(context, "lab"), "two of four others are not most of them"
+    context.write("coast", [made])
+    assert not erasing.due_again(context["lab"].replica), "said, and not settled"
+    assert settle(context, "lab") and closed(context, "lab") == {subject}
+
+
+def test_an_old_backup_destroys_again_what_its_member_said_it_had_though_it_is_held_now() -> None:
+    context = Context()
+    subject = context.enrol()
+    ordered(context, subject)
+    city = context["city"]
+    made = Attestation(subject=subject, order=_order(context, subject), entries=1)
+    context.write("mercy", [attestation_draft(made)])
+    context.write("city", city.desk.hold(subject, "too late for some")[1])
+    assert settle(context, "mercy") and closed(context, "mercy") == {subject}
+    assert not settle(context, "city") and not closed(context, "city")
+
+
+def test_what_came_pruned_to_everybody_else_is_waited_for_no_more_once_one_says_that_it_destroyed_it() -> None:
+    context = Context()
+    subject = context.enrol()
+    wire = context.wires[context.write("lab", [Draft(kind=EntryKind.NOTE, payload=b"x", subject=subject)], "mercy")]
+    replica, others = context["mercy"].replica, [context[n].member for n in ("city", "coast", "lab", "auditor")]
+    replica.receive(NOW, _pruned(wire))
+    (place,) = replica.opener.blank
+    for member in others[1:]:
+        assert not erasing.told_gone(replica, member, place, lacking=True)
+    assert place[0] not in replica.readable(), "nobody destroyed it: somebody may have it yet"
+    assert erasing.told_gone(replica, others[0], place) and replica.readable()[place[0]] == 1
+
+
+def test_entries_that_wait_for_several_keys_are_read_when_any_of_them_comes() -> None:
+    context = Context()
+    first, records = context["mercy"].desk.enrol(NOW)
+    context.write("mercy", records, "lab")
+    second, others = context["mercy"].desk.enrol(NOW)
+    context.write("mercy", others, "lab")
+    notes = [Draft(kind=EntryKind.NOTE, payload=b"x", subject=subject) for subject in (first, second)]
+    op_id = context.write("city", notes)
+    for missing in (first, second):
+        (place,) = context["lab"].replica.opener.waiting_for(missing)
+        assert context["lab"].replica.chains.slot(*place).op_id == op_id
+
+
+def _order(context: Context, subject: SubjectRef) -> OpId:
+    application = context["mercy"].desk.application
+    standing = application.standing(subject)
+    found = None if standing is None else application.erasure.order(subject, standing)
+    assert found is not None
+    return found
+
+
+def _pruned(wire: bytes) -> bytes:
+    header, signature, body = split(wire)
+    return join(header, signature, prune(decode_body(body), frozenset({0})))
