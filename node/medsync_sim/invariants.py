@@ -19,6 +19,7 @@ from medsync_protocol.parking import MAX_PARKED
 from medsync_protocol.reading import read_action
 from medsync_sim.authority import boxed_to, usurped
 from medsync_sim.decisions import stored
+from medsync_sim.forgetting import destroyed
 from medsync_sim.ledger import Finding, Settled
 from medsync_sim.node import SimNode
 from medsync_sim.world import World
@@ -73,6 +74,8 @@ class Invariants:
             yield from self._settled(world, node, notice.context)
         elif notice.what == "membership":
             yield from self._membership(world, node, notice.context)
+        elif notice.what == "erased":
+            yield from destroyed(world, node)
 
     @staticmethod
     def _settled(world: World, node: SimNode, context: ContextId) -> Iterator[Finding]:
@@ -161,10 +164,11 @@ def view(node: SimNode, context: ContextId) -> tuple[Any, Any]:
     application = replica.application
     opener = replica.opener
     opened = (*sorted(opener.wanted), *sorted(opener.blank), *sorted(opener.without_epoch))  # void ones need not be readable
+    destroyed_here = tuple(sorted(replica.erased.closed))  # a hold that comes late keeps what others destroyed (§8)
     said = (
         replica.membership.root(),
         tuple((slot.op_id, slot.verdict) for _, _, slot in replica.chains.above({})),
         None if application is None or replica.role is None else application.state_digest(),
         checkpoints.acceptance.head.statement if history else None,
     )
-    return (context, heads, readable, history, checkpoints.settled, forks, opened, replica.role is None), said
+    return (context, heads, readable, history, checkpoints.settled, forks, opened, destroyed_here, replica.role is None), said
