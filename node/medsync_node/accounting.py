@@ -84,10 +84,13 @@ def reconcile(rows: Iterable[AccessRow]) -> tuple[int, tuple[Unmatched, ...]]:
     """(pairs that agree, halves that have no partner or another than they tell), newest first.
 
     A requester's half has a custodian's with the same match; both name the same subject, parties, purposes and outcome.
+    Broken glass is nobody's to answer: a release on it has it as its counterpart, it needs none.
     """
+    rows = list(rows)
+    released = {row.match for row in rows if row.half == "disclosed" and row.effective}
     pairs: dict[str, tuple[list[AccessRow], list[AccessRow]]] = {}
     for row in rows:
-        side = _PAIRED.get(row.half)
+        side = 0 if row.half == "break-glass" and row.match in released else _PAIRED.get(row.half)
         if side is not None and row.effective:
             pairs.setdefault(row.match, ([], []))[side].append(row)
     matched, found = 0, []

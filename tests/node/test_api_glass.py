@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -13,9 +14,12 @@ import trio
 from medsync_client import NotFound, Refused
 from medsync_client.glass import GlassBreak, ReviewText
 from medsync_client.subjects import SubjectEnrol
+from medsync_node.doctor.daemon import check_daemon
+from medsync_node.doctor.finding import Examined
 from medsync_protocol.effects import Notify
-from tests.node.api_world import Party, form, parties, same, until
+from tests.node.api_world import Party, form, parties, running, same, until
 from tests.node.test_access_accounts import command
+from tests.node.test_fhir_api import fhir_client
 
 README = (Path(__file__).resolve().parents[2] / "node" / "README.md").read_text("utf-8")
 
@@ -88,19 +92,34 @@ async def test_the_commands_of_the_page_break_release_and_review(tmp_path: Path,
         assert rows.keys() == {"break-glass", "disclosed"} and rows["break-glass"].match == rows["disclosed"].match
         account = await north.client.accounting("er", subject)
         assert "break-glass" in {line.half for line in account.lines}
+        found = await north.client.reconcile("er")
+        assert (found.matched, found.unmatched) == (1, ())
+        async with north.client.export_subject("er", subject) as exported:
+            told = [json.loads(line) async for line in exported]
+        assert [one["reason"] for one in told if one["kind"] == "broken-glass"] == ["found unconscious"]
+        async with fhir_client(north) as http:
+            answer = await http.get("/fhir/r4/contexts/er/AuditEvent", params={"patient": subject, "purpose": "BTG"})
+        subtypes = [one["resource"]["subtype"][0]["code"] for one in answer.json()["entry"]]
+        assert sorted(subtypes) == ["110127", "disclose"] and "found unconscious" not in answer.text
         assert (await north.client.status()).contexts[0]["reviews_open"] == 0
 
         # reviewed again at the other node's sight, and what is not there
         again = await north.client.review_glass("er", broken["id"], ReviewText(outcome="follow-up", note="ask the ward"))
         assert again.state == "follow-up"
-        warnings = (await north.client.status()).warnings
-        assert any("glass was broken, 1 to be reviewed, 0 overdue" in one for one in warnings)
+        status = await north.client.status()
+        home = north.daemon.node.home
+        assert home is not None
+        examined = Examined(home=home, environment={}, config=None, status=status, running=True, now=0, least_free=0)
+        assert any("glass was broken, 1 to be reviewed, 0 overdue" in one.what for one in check_daemon(examined))
         with pytest.raises(Refused) as own:
             await lab.client.review_glass("er", broken["id"], ReviewText(outcome="justified"))
         assert own.value.code == "own_glass"
         with pytest.raises(NotFound):
             await lab.client.broken_glass("er", "00" * 32)
         nursery.cancel_scope.cancel()
+    async with running(home) as north:
+        kept = await north.client.broken_glass("er", broken["id"])
+        assert (kept.state, kept.reason, kept.holds) == ("follow-up", "found unconscious", True)
 
 
 async def test_what_the_context_or_the_call_does_not_allow_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

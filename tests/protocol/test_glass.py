@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from medsync_protocol.access import Answer, Half, decode_access, half_of
 from medsync_protocol.application import OpenedEntry
+from medsync_protocol.authority import Counted
 from medsync_protocol.codec import unpack
+from medsync_protocol.decision import ConsentSettings, ImplicitRule, against_breaking
 from medsync_protocol.drafts import access_draft
 from medsync_protocol.effects import Notify
 from medsync_protocol.errors import Malformed
@@ -23,13 +25,14 @@ from medsync_protocol.glass import (
     glass_id, glass_settings,
 )  # fmt: skip
 from medsync_protocol.glass_book import GlassBook, State
-from medsync_protocol.ids import ChainId, Instant, MemberId, OpId, SubjectRef
+from medsync_protocol.ids import ChainId, DirectiveId, Instant, MemberId, OpId, SubjectRef
 from medsync_protocol.kinds import EntryKind, Role, Verdict
 from medsync_protocol.reward_labels import RewardTerms
 from medsync_protocol.reward_relations import RelationFinder
 from medsync_protocol.rule import Effect, Rule, member_actor
 from tests.desk_world import DAY, MINUTE, NETWORK, NOW, Context
 from tests.protocol.desk_steps import grant, refusal
+from tests.protocol.test_narrowing import PLAIN, pair, rule, view
 
 FOLDER = Path(__file__).resolve().parents[2] / "protocol"
 PAGE = (FOLDER / "README.md").read_text("utf-8")
@@ -271,6 +274,26 @@ def test_a_book_is_a_function_of_what_was_said_and_who_broke_it_clears_nobody(re
     assert first[0].state(reviewers) is (State.OPEN if gravest is None else State[gravest.name])
     assert first[0].state(frozenset({PEOPLE[0]})) is State.OPEN
     assert sorted(books[0].close(BOB)) == sorted(((e.chain, e.seq), 0) for e, _ in told) and books[0].cases(BOB) == []
+
+
+def test_learning_a_denial_never_opens_and_btg_goes_at_least_as_far_as_etreat() -> None:
+    draw = random.Random(7)
+    allowed = {"ETREAT": 0, "BTG": 0}
+    for number in range(1500):
+        seen = replace(view(draw), settings=ConsentSettings(implicit=ImplicitRule(number % 4)))
+        refusing = replace(PLAIN, base=draw.choice((None, Effect.DENY)), rules=(rule(draw, Effect.DENY),), number=9)
+        denial = Counted(id=DirectiveId(b"\x09" * 32), directive=refusing, permits=False, denies=True, contested=False, reason="")
+        more = replace(seen, directives=(*seen.directives, denial))
+        vouching = frozenset({PLAIN.signer} if draw.random() < 0.5 else ())
+        like = pair(draw)[1]
+        asked = {purposes: replace(like, purposes=purposes) for purposes in (("ETREAT",), ("BTG",), ("BTG", "ETREAT"))}
+        opens = {purposes: against_breaking(seen, one, NOW, vouching) is None for purposes, one in asked.items()}
+        assert opens["BTG",] >= opens["ETREAT",] == opens["BTG", "ETREAT"], (seen, asked)
+        for purposes, one in asked.items():
+            assert opens[purposes] >= (against_breaking(more, one, NOW, vouching) is None), (seen, one)
+        allowed["ETREAT"] += opens["ETREAT",]
+        allowed["BTG"] += opens["BTG",]
+    assert 100 < allowed["ETREAT"] < allowed["BTG"] < 1450, allowed
 
 
 def test_what_nobody_could_have_meant_is_passed_over() -> None:

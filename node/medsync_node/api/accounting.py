@@ -14,6 +14,7 @@ from medsync_node import accounting
 from medsync_node.api.access_log import Wanted, access_of, log_page, log_read, row_of
 from medsync_node.api.consents import consent_view
 from medsync_node.api.finding import find_anyone, find_replica, find_subject, member_names
+from medsync_node.api.reviews import glass_view
 from medsync_node.api.streaming import Stream
 from medsync_node.api.subjects import subject_view
 from medsync_protocol.access import AccessEntry
@@ -50,7 +51,7 @@ async def _rows(
 
 
 async def _everything(node: Node, replica: Replica, subject: SubjectRef) -> AsyncIterator[str]:
-    """Lines of JSON: the record, then consents as they count and as they were signed, accesses, receipts."""
+    """Lines of JSON: the record, then consents as they count and as they were signed, broken glass, accesses, receipts."""
     application, book = node.engine.desk(replica.context).application, node.engine.book(replica.context)
 
     def line(kind: str, fields: dict[str, Any]) -> str:
@@ -62,6 +63,9 @@ async def _everything(node: Node, replica: Replica, subject: SubjectRef) -> Asyn
         view = consent_view(one.directive, one.id, one, application.directive(one.id, book).level, node.now())
         proof = {"document": signed.document.hex(), "signature": signed.signature.hex()}
         yield line("consent", {**view.model_dump(mode="json"), "signed": proof})
+    glass = node.engine.desk(replica.context).glass
+    for case in glass.cases(subject):
+        yield line("broken-glass", glass_view(node, replica, glass, case).model_dump(mode="json"))
     names = member_names(replica)
     before: int | None = None
     while True:
