@@ -153,3 +153,8 @@ def accesses(
         "until": until, "cursor": cursor, "limit": limit,
     }  # fmt: skip
     return Call(path=path("contexts", context, "access"), query=query, answer=AccessPage)
+
+
+def follow_path(context: str) -> str:
+    """Where the log is followed: server-sent events of `AccessRow`."""
+    return path("contexts", context, "access:stream")

@@ -6,7 +6,7 @@ What a call sends and answers stands beside its noun; failures are `errors.py`'s
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Generic, ParamSpec, Self, TypeVar
@@ -33,6 +33,7 @@ from medsync_client import receipts as _receipts
 from medsync_client import rewards as _rewards
 from medsync_client import status as _status
 from medsync_client import subjects as _subjects
+from medsync_client.accesses import AccessRow
 from medsync_client.address import Address
 from medsync_client.calls import PROMPT, Call, read_problem
 from medsync_client.errors import NodeFault, unreachable
@@ -109,9 +110,21 @@ class Client:
             yield _events(lines)
 
     @asynccontextmanager
-    async def _stream(self, path: str) -> AsyncIterator[AsyncIterator[str]]:
+    async def follow_accesses(
+        self, context: str, subject: str | None = None, *, after: str | None = None, **filters: str
+    ) -> AsyncIterator[AsyncIterator[tuple[str, AccessRow]]]:
+        """The access log as it grows: (id, entry). `after`: the id of the last one seen; `filters` as of the list. Logged."""
+        query = {name: text for name, text in {"subject": subject, **filters}.items() if text is not None}
+        headers = {} if after is None else {"Last-Event-ID": after}
+        async with self._stream(_accesses.follow_path(context), query, headers) as lines:
+            yield _rows(lines)
+
+    @asynccontextmanager
+    async def _stream(
+        self, path: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[AsyncIterator[str]]:
         try:
-            async with self._http.stream("GET", path, timeout=_NO_READ_LIMIT) as response:
+            async with self._http.stream("GET", path, params=query, headers=headers, timeout=_NO_READ_LIMIT) as response:
                 if response.status_code >= 400:
                     raise read_problem(response.status_code, await response.aread())
                 yield response.aiter_lines()
@@ -194,6 +207,15 @@ class Client:
     prove_checkpoint = _Awaited(_proofs.prove_checkpoint)
     open_dashboard = _Awaited(_links.open_dashboard)
     verify_audit = _Awaited(_audit.verify_audit)
+
+
+async def _rows(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, AccessRow]]:
+    at = ""
+    async for line in lines:
+        if line.startswith("id:"):
+            at = line.removeprefix("id:").strip()
+        if line.startswith("data:"):
+            yield at, AccessRow.model_validate(_event(line))
 
 
 async def _events(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:

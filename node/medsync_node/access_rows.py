@@ -1,4 +1,4 @@
-"""Which entries concern a subject, newest first: a short tail in memory, the rest inverted in sorted chunks.
+"""Which entries concern a subject, from either end: a short tail in memory, the rest inverted in sorted chunks.
 
 Inverting at once would dirty one random page per entry and commit; done for thousands of entries together it costs a
 row per subject. The packed rows beside each operation are the truth, so the tail is rebuilt from them at start.
@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import threading
 from array import array
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -25,7 +25,7 @@ Row = tuple[int, int, int]  # index, kind, subject tag
 
 
 class AccessIndex:
-    """One writer calls `load`, `add`, `replace_*` and `flush`; `newest` is safe from any thread."""
+    """One writer calls `load`, `add`, `replace_*` and `flush`; `newest` and `oldest` are safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -123,6 +123,21 @@ class AccessIndex:
         return sorted(found, reverse=True)[:limit]
 
 
+    def oldest(
+        self, reader: sqlite3.Connection, tag: int, kinds: Sequence[int], after: int, limit: int
+    ) -> list[int]:
+        """Up to `limit` ids above `after`, ascending."""
+        found: set[int] = set()
+        with self._lock:  # as in `newest`
+            for kind in kinds:
+                ids = self._tail.get((tag, kind), ())
+                start = bisect_right(ids, after)
+                found.update(ids[start : start + limit])
+        for kind in kinds:
+            found.update(_oldest_written(reader, tag, kind, after, limit))
+        return sorted(found)[:limit]
+
+
 def _newest_written(
     reader: sqlite3.Connection, tag: int, kind: int, before: int, limit: int
 ) -> list[int]:
@@ -134,6 +149,24 @@ def _newest_written(
         ids = _unpack_ids(packed)
         end = bisect_left(ids, before)
         found.extend(reversed(ids[max(0, end - (limit - len(found))) : end]))
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _oldest_written(
+    reader: sqlite3.Connection, tag: int, kind: int, after: int, limit: int
+) -> list[int]:
+    found: list[int] = []
+    chunks = reader.execute(
+        "SELECT ids FROM access WHERE tag = ?1 AND kind = ?2 AND first >= COALESCE((SELECT max(first) FROM access"
+        " WHERE tag = ?1 AND kind = ?2 AND first <= ?3), ?3) ORDER BY first",
+        (tag, kind, after),
+    )
+    for (packed,) in chunks:
+        ids = _unpack_ids(packed)
+        start = bisect_right(ids, after)
+        found.extend(ids[start : start + limit - len(found)])
         if len(found) >= limit:
             break
     return found

@@ -52,6 +52,7 @@ class Driver:
     def __init__(self, engine: Engine, store: Store, transport: Transport, clock: Clock) -> None:
         self.engine, self.store, self.transport, self.now = engine, store, transport, clock
         self.heard: Callable[[fx.Notify], None] = lambda notify: None
+        self.grew: Callable[[], None] = lambda: None
         """Who is told of every Notify, once what it is about is committed."""
         self._outbox = Outbox()
         self._waiting: list[_Ticket] = []
@@ -147,6 +148,7 @@ class Driver:
                 waiting, self._waiting = self._waiting, []
                 if records:
                     await self._commit(records, durable, waiting)
+                    self.grew()
                 for effect in release:
                     self._release(effect)
                 for ticket in waiting:

@@ -15,7 +15,7 @@ import trio
 from medsync_node.driver import Driver
 from medsync_node.finality import Finality
 from medsync_node.store import Store
-from medsync_node.store_reader import NEWEST
+from medsync_node.store_reader import NEWEST, AccessRow
 from medsync_protocol.access import Request
 from medsync_protocol.application import OpenedEntry
 from medsync_protocol.effects import Effect, Notify
@@ -47,7 +47,9 @@ class Node:
         self.finality: Finality | None = None
         self._listeners: set[trio.MemorySendChannel[Notify]] = set()
         self._changed = trio.Event()
-        driver.heard = self._heard
+        self.grown = trio.Event()
+        """Set once more is committed than when it was taken; then there is a new one."""
+        driver.heard, driver.grew = self._heard, self._grew
 
     @property
     def identity(self) -> Identity:
@@ -74,6 +76,10 @@ class Node:
                 continue
             except trio.BrokenResourceError:
                 self._listeners.discard(listener)
+
+    def _grew(self) -> None:
+        grown, self.grown = self.grown, trio.Event()
+        grown.set()
 
     @asynccontextmanager
     async def notifications(self) -> AsyncIterator[trio.MemoryReceiveChannel[Notify]]:
@@ -129,12 +135,30 @@ class Node:
         self, context: ContextId, kinds: Sequence[int], subject: SubjectRef | None, before: int | None, limit: int
     ) -> list[tuple[int, OpenedEntry, Verdict]]:
         """Indexed entries of these kinds, newest first: (cursor for older ones, entry, verdict). Raises Refused."""
-        replica = self.engine.replica(context)
-        tag = None if subject is None else replica.subject_tag(subject)
+        tag = self._tag(context, subject)
         start = NEWEST if before is None else before
         rows = await trio.to_thread.run_sync(
             lambda: self.store.reader.access_rows(context, kinds, tag, before=start, limit=limit)
         )
+        return self._opened(context, subject, rows)
+
+    async def log_after(
+        self, context: ContextId, kinds: Sequence[int], subject: SubjectRef | None, after: int, limit: int
+    ) -> tuple[list[tuple[int, OpenedEntry, Verdict]], int | None]:
+        """The same, oldest first, and the last cursor looked at, readable or not; None: there is nothing after `after`."""
+        tag = self._tag(context, subject)
+        rows = await trio.to_thread.run_sync(
+            lambda: self.store.reader.access_rows_after(context, kinds, tag, after=after, limit=limit)
+        )
+        return self._opened(context, subject, rows), rows[-1].id if rows else None
+
+    def _tag(self, context: ContextId, subject: SubjectRef | None) -> int | None:
+        return None if subject is None else self.engine.replica(context).subject_tag(subject)
+
+    def _opened(
+        self, context: ContextId, subject: SubjectRef | None, rows: Sequence[AccessRow]
+    ) -> list[tuple[int, OpenedEntry, Verdict]]:
+        replica = self.engine.replica(context)
         opened = {wire: replica.open(wire) for wire in {row.wire for row in rows}}
         found = []
         for row in rows:

@@ -188,6 +188,24 @@ class StoreReader:
             wires = {op_row: self._wire_of(op_row) for op_row in {number >> INDEX_BITS for number in ids}}
         return [AccessRow(number, wires[number >> INDEX_BITS], number & _MAX_INDEX) for number in ids]
 
+    def access_rows_after(
+        self, context: ContextId, kinds: Sequence[int], subject_tag: int | None, *, after: int, limit: int
+    ) -> list[AccessRow]:
+        """The same from the other end: oldest first, with ids above `after`."""
+        with self._lock:
+            if subject_tag is None:
+                ids = self._oldest_of_context(context, kinds, after, limit)
+            else:
+                ids = self._index.oldest(self._connection, subject_tag, kinds, after, limit)
+            wires = {op_row: self._wire_of(op_row) for op_row in {number >> INDEX_BITS for number in ids}}
+        return [AccessRow(number, wires[number >> INDEX_BITS], number & _MAX_INDEX) for number in ids]
+
+    def last_row(self) -> int:
+        """An id that no entry committed so far is above."""
+        with self._lock:
+            newest: int | None = self._connection.execute("SELECT max(id) FROM ops").fetchone()[0]
+        return (newest or 0) << INDEX_BITS | _MAX_INDEX
+
     def wires_about(self, context: ContextId, subject_tag: int) -> list[bytes]:
         """Every operation with an indexed entry of one subject."""
         kinds, found, before = list(range(64)), dict[int, bytes](), NEWEST
@@ -209,6 +227,22 @@ class StoreReader:
             indexes = sorted((index for index, kind, _ in unpack_rows(packed) if kind in kinds), reverse=True)
             numbers = [op_row << INDEX_BITS | index for index in indexes]
             found += [number for number in numbers if number < before]
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    def _oldest_of_context(
+        self, context: ContextId, kinds: Sequence[int], after: int, limit: int
+    ) -> list[int]:
+        found: list[int] = []
+        rows = self._connection.execute(
+            "SELECT id, rows FROM ops WHERE context = (SELECT n FROM contexts WHERE id = ?) AND id >= ?"
+            " AND kinds != 0 AND kinds & ? ORDER BY id",
+            (context, after >> INDEX_BITS, kinds_mask(kinds)),
+        )
+        for op_row, packed in rows:
+            indexes = sorted(index for index, kind, _ in unpack_rows(packed) if kind in kinds)
+            found += [number for number in (op_row << INDEX_BITS | index for index in indexes) if number > after]
             if len(found) >= limit:
                 break
         return found[:limit]

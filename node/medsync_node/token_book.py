@@ -78,6 +78,12 @@ class TokenBook:
         found = self._by_digest.get(digest)
         return found if found is not None and hmac.compare_digest(found.digest, digest) and found.valid(now) else None
 
+    def standing(self, issued: Issued, now: int) -> bool:
+        """Whether a token that was found earlier is still in force. Raises as `all`."""
+        self.all()
+        found = self._by_digest.get(issued.digest)
+        return found is not None and found.valid(now)
+
     def issue(self, now: int, name: str, scopes: Sequence[str], expires: int, rate: int) -> tuple[Issued, str]:
         """A new one and its text, which is shown this once. Raises OperatorError."""
         from medsync_node.api.scopes import SCOPES

@@ -1,4 +1,4 @@
-"""Access rows page newest first, by subject and over all, before and after they are inverted, replaced and reopened."""
+"""Access rows page from either end, by subject and over all, before and after they are inverted, replaced and reopened."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Model:
 
 
 def paged(store: Store, kinds: list[int], tag: int | None, size: int, context: bytes = CONTEXT) -> list[tuple[bytes, int]]:
-    """Everything, page by page."""
+    """Everything, page by page; the same from the other end."""
     found: list[AccessRow] = []
     before = NEWEST
     while page := store.reader.access_rows(context, kinds, tag, before=before, limit=size):  # type: ignore[arg-type]
@@ -55,6 +55,13 @@ def paged(store: Store, kinds: list[int], tag: int | None, size: int, context: b
         found += page
         before = page[-1].id
     assert [row.id for row in found] == sorted({row.id for row in found}, reverse=True)
+    forward: list[AccessRow] = []
+    after = 0
+    while page := store.reader.access_rows_after(context, kinds, tag, after=after, limit=size):  # type: ignore[arg-type]
+        assert len(page) <= size
+        forward += page
+        after = page[-1].id
+    assert forward == found[::-1] and after <= store.reader.last_row()
     return [(unpack(row.wire)[0], row.index) for row in found]
 
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from medsync_node.api import (
     access,
+    access_feed,
     accounting,
     audit,
     chain,
@@ -70,6 +71,7 @@ def make_app(
         app.include_router(module.routes(node), prefix="/v1")
     app.include_router(network.routes(node, announce), prefix="/v1")
     app.include_router(events.routes(node, stopping), prefix="/v1")
+    app.include_router(access_feed.routes(node, stopping), prefix="/v1")
     app.include_router(fhir.routes(node))
     app.include_router(health.routes(node))
     app.include_router(docs.routes())

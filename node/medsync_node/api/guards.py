@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from medsync_client.wire import Problem
 from medsync_node.api.problems import answer
 from medsync_node.api.scopes import route_of
-from medsync_node.token_book import TokenBook
+from medsync_node.token_book import Issued, TokenBook
 from medsync_node.tokens import matches
 from medsync_protocol.errors import OperatorError
 
@@ -31,6 +32,10 @@ DASHBOARD: Final = "/dashboard"
 """Pages for people: they sign in by a link and have sessions instead of tokens, which the dashboard checks."""
 TOKEN: Final = "medsync.token"
 """Where a route finds the issued token that a request came with; not there for the node's own and on the socket."""
+
+
+STANDS: Final = "medsync.stands"
+"""Beside it: a function that says whether that token is still in force."""
 
 
 def is_dashboard(path: str) -> bool:
@@ -148,8 +153,15 @@ class RequireToken:
                 advice="`medsync token create` at the node makes one that has it",
             )  # fmt: skip
             return answer(403, problem)
-        scope[TOKEN] = issued
+        scope[TOKEN], scope[STANDS] = issued, partial(self._stands, issued)
         return None
+
+    def _stands(self, issued: Issued) -> bool:
+        """Whether a token that let a request in still would: what streams asks again."""
+        try:
+            return self._book is not None and self._book.standing(issued, self._now())
+        except OperatorError:
+            return False
 
 
 class Bucket:

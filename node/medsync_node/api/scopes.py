@@ -79,6 +79,7 @@ ROUTES: Final = (
     _read(_CONTEXT + "/access:explain", "access:read", "POST"),
     _read(_CONTEXT + "/receipts:verify", "access:read", "POST"),
     _read(_CONTEXT + "/access", "access:read"),
+    _read(_CONTEXT + "/access:stream", "access:read"),
     _read(_CONTEXT + "/receipts/{receipt}", "access:read"),
     _read(_CONTEXT + "/audit", "audit"),
     _read(_CONTEXT + "/audit:verify", "audit", "POST"),
