@@ -99,7 +99,7 @@ class Breaking:
         if held is None or held.role < self.settings.role:
             raise NotPermitted(
                 f"in this context members with the role {self.settings.role.name.lower()} may break glass",
-                code="may_not_break", advice="an admin gives the role with `medsync member promote`",
+                code="may_not_break", advice="an admin gives the role with `medsync member promote MEMBER --context CONTEXT`",
             )  # fmt: skip
 
     def _lasting(self, asked: int | None) -> int:

@@ -16,6 +16,7 @@ from medsync_client.status import Health
 from medsync_client.wire import Problem
 from medsync_node.api.finding import context_replicas
 from medsync_node.api.problems import answer
+from medsync_node.api.reviews import unfinished_reviews
 from medsync_protocol.ids import short
 
 if TYPE_CHECKING:
@@ -45,15 +46,18 @@ class NodeMetrics(Collector):
                 ("checkpoint_signed", "Newest checkpoint signed by a quorum"),
                 ("checkpoint_accepted", "Newest checkpoint that the chain accepted"),
                 ("checkpoint_settled", "Newest checkpoint that is final"),
+                ("reviews_open", "Broken glass whose review is not done"),
+                ("reviews_overdue", "Of it, what should have been reviewed by now"),
             )
         }  # fmt: skip
         for replica in context_replicas(node):
+            left, overdue = unfinished_reviews(node, replica)
             held, state = node.engine.checkpoints(replica.context), replica.membership
             values = {
                 "operations": sum(replica.vector.values()), "parked": len(replica.parking),
                 "members": len(state.members), "epoch": state.highest_epoch(),
                 "checkpoint_signed": held.signed, "checkpoint_accepted": held.accepted,
-                "checkpoint_settled": held.settled,
+                "checkpoint_settled": held.settled, "reviews_open": left, "reviews_overdue": overdue,
             }  # fmt: skip
             for name, value in values.items():
                 families[name].add_metric([short(replica.context)], value)

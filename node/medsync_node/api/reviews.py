@@ -26,6 +26,7 @@ from medsync_node.api.finding import find_replica, find_subject, member_names, p
 from medsync_node.api.levels import reached, require_writer, write
 from medsync_protocol.access import encode_request, make_request, match_id, request_hash
 from medsync_protocol.breaking import Breaking
+from medsync_protocol.consent import MedSyncApplication
 from medsync_protocol.glass import Outcome
 from medsync_protocol.glass_book import Case
 from medsync_protocol.ids import Instant, short
@@ -64,6 +65,13 @@ def glass_view(node: Node, replica: Replica, glass: Breaking, case: Case) -> Bro
             for one in case.by(reviewers)
         ),
     )  # fmt: skip
+
+
+def unfinished_reviews(node: Node, replica: Replica) -> tuple[int, int]:
+    """(how many reviews of broken glass held here are not done, how many of them are overdue); none where no consents are kept."""
+    if not isinstance(replica.application, MedSyncApplication):
+        return 0, 0
+    return node.engine.desk(replica.context).glass.unfinished(Instant(node.now()))
 
 
 def _find(glass: Breaking, named: str) -> Case:

@@ -12,8 +12,8 @@ from fastapi import APIRouter
 from medsync_client.status import Status
 from medsync_node.api.finding import context_replicas
 from medsync_node.api.members import role_here
-from medsync_protocol.consent import MedSyncApplication
-from medsync_protocol.ids import NETWORK_CONTEXT, Instant, short
+from medsync_node.api.reviews import unfinished_reviews
+from medsync_protocol.ids import NETWORK_CONTEXT, short
 from medsync_protocol.operation import PROTOCOL_VERSION
 from medsync_protocol.parking import Parked
 from medsync_protocol.rekeying import exposed
@@ -43,6 +43,7 @@ def _peers(node: Node) -> Iterator[dict[str, Any]]:
 
 def _context(node: Node, replica: Replica) -> dict[str, Any]:
     state, held = replica.membership, node.engine.checkpoints(replica.context)
+    left, overdue = unfinished_reviews(node, replica)
     reasons = sorted({reason.value for _, _, reason in replica.parking.reasons()})
     return {
         "name": replica.name, "id": replica.context.hex(), "role": role_here(replica),
@@ -50,16 +51,9 @@ def _context(node: Node, replica: Replica) -> dict[str, Any]:
         "quorum": quorum(len(state.voters)) if state.voters else 0, "epoch": state.highest_epoch(),
         "operations": sum(replica.vector.values()), "parked": len(replica.parking),
         "signed": held.signed, "accepted": held.accepted, "settled": held.settled, "waits_for": reasons,
-        "clock_offset_ms": node.engine.book(replica.context).clock_offset(), **_reviews(node, replica),
+        "clock_offset_ms": node.engine.book(replica.context).clock_offset(),
+        "reviews_open": left, "reviews_overdue": overdue,
     }  # fmt: skip
-
-
-def _reviews(node: Node, replica: Replica) -> dict[str, int]:
-    """Broken glass held here whose review is not done; none in contexts that keep no consents."""
-    left, overdue = 0, 0
-    if isinstance(replica.application, MedSyncApplication):
-        left, overdue = node.engine.desk(replica.context).glass.unfinished(Instant(node.now()))
-    return {"reviews_open": left, "reviews_overdue": overdue}
 
 
 def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]:
