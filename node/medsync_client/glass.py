@@ -53,6 +53,7 @@ class BrokenGlass(View):
 
     id: Hex32
     op: Hex32
+    effective: bool = True
     subject: Hex16
     requester: Hex32
     requester_name: str = ""

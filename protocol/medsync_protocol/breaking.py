@@ -125,6 +125,8 @@ class Breaking:
         """Why nobody may release data on it now; empty where its custodian may. By what is held here, fresh or not."""
         broken = case.broken
         request = broken.request
+        if not case.effective:
+            return "the operation that says so is void"
         if not case.lasts(now, self.settings, self._application.settings.skew):
             return "its time is over, or has not come"
         standing = self._application.standing(request.subject)

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Final
 
 from medsync_protocol.application import OpenedEntry
+from medsync_protocol.authority import AUTHOR_WAS_MEMBER
 from medsync_protocol.errors import Malformed
 from medsync_protocol.glass import (
     BrokenGlass,
@@ -78,11 +79,17 @@ class Reviewed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A broken glass with the newest review of each member that said something of it, by member."""
+    """A broken glass with the newest review of each member that said something of it, by member.
+
+    `effective` False: what carries it is void, so that nothing is released on it; it is reviewed all the same, for the glass
+    was broken by somebody who was a member. `written`: ms UTC by the clock of the operation, which can't lie ahead.
+    """
 
     id: GlassId
     broken: BrokenGlass
     op_id: OpId
+    effective: bool
+    written: Instant
     reviews: tuple[Reviewed, ...]
 
     def by(self, reviewers: frozenset[MemberId]) -> tuple[Reviewed, ...]:
@@ -96,7 +103,7 @@ class Case:
 
     def due(self, settings: GlassSettings) -> Instant:
         """Until when it is to be reviewed."""
-        return Instant(self.broken.request.time + settings.review)
+        return Instant(min(self.broken.request.time, self.written) + settings.review)
 
     def overdue(self, reviewers: frozenset[MemberId], settings: GlassSettings, now: Instant) -> bool:
         """Whether somebody should have come to an end with it before `now`."""
@@ -105,7 +112,7 @@ class Case:
     def lasts(self, now: Instant, settings: GlassSettings, skew: int) -> bool:
         """Whether it holds at `now`: from when it was broken, by clocks that differ by `skew` at most, until its end."""
         begun = self.broken.request.time
-        return begun - skew <= now < self.broken.until and self.broken.until - begun <= settings.limit
+        return self.effective and begun - skew <= now < self.broken.until and self.broken.until - begun <= settings.limit
 
 
 class GlassBook:
@@ -141,19 +148,21 @@ class GlassBook:
         return sorted(self._broken)
 
     def cases(self, subject: SubjectRef) -> list[Case]:
-        """Those that count, newest first."""
+        """Those that are to be answered for, newest first."""
         found = [self._case(subject, named) for named in self._broken.get(subject, ())]
         return sorted((one for one in found if one is not None), key=lambda one: (-one.broken.request.time, one.id))
 
     def find(self, named: GlassId) -> Case | None:
-        """The one with this id, if it counts."""
+        """The one with this id, if it is to be answered for."""
         return next((self._case(subject, named) for subject, held in self._broken.items() if named in held), None)
 
     def _case(self, subject: SubjectRef, named: GlassId) -> Case | None:
         broken, carriers = self._broken[subject][named]
-        counting = [one for one in carriers.values() if one.verdict.effective]
+        effective = [one for one in carriers.values() if one.verdict.effective]
+        counting = effective or [one for one in carriers.values() if one.verdict in AUTHOR_WAS_MEMBER]
         if not counting:
             return None
+        first = min(counting, key=lambda one: one.order)
         newest: dict[MemberId, tuple[Carried, GlassReview]] = {}
         for review, carried in self._reviews.get(subject, {}).values():
             if review.glass == named and carried.verdict.effective:
@@ -161,7 +170,7 @@ class GlassBook:
                 if before is None or before[0].order < carried.order:
                     newest[carried.author] = carried, review
         return Case(
-            id=named, broken=broken, op_id=min(counting, key=lambda one: one.order).op_id,
+            id=named, broken=broken, op_id=first.op_id, effective=bool(effective), written=Instant(first.hlc >> 16),
             reviews=tuple(Reviewed(review, member, carried.op_id) for member, (carried, review) in sorted(newest.items())),
         )  # fmt: skip
 

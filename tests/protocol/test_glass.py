@@ -30,6 +30,7 @@ from medsync_protocol.kinds import EntryKind, Role, Verdict
 from medsync_protocol.reward_labels import RewardTerms
 from medsync_protocol.reward_relations import RelationFinder
 from medsync_protocol.rule import Effect, Rule, member_actor
+from medsync_protocol.serving import redacted
 from tests.desk_world import DAY, MINUTE, NETWORK, NOW, Context
 from tests.protocol.desk_steps import grant, refusal
 from tests.protocol.test_narrowing import PLAIN, pair, rule, view
@@ -137,9 +138,9 @@ def test_both_entries_are_sealed_for_custodians_and_homes_and_the_reason_stands_
     for found in (effects, context["mercy"].replica.receive(NOW, wire)):
         notices = [one for one in found if isinstance(one, Notify) and one.what in NOTICES.values()]
         assert notices == [Notify("glass_broken", context.id, (("op", done.op_id[:4].hex()),))]
-    for name, whole in (("city", True), ("auditor", False)):  # what a third member hands on of it
-        read = context["mercy"].desk.application.parties(_entry(1, lab.member, drafts[1].payload, EntryKind.BREAK_GLASS, 0, ann))
-        assert (context[name].member in read) is whole
+    for name, held in (("city", 1), ("auditor", 0)):  # what a third member hands on of it: all to a custodian, else hashes
+        context[name].replica.receive(NOW, redacted(context["mercy"].replica, context[name].member, wire))
+        assert len(list(context[name].desk.glass.cases(ann))) == held
 
 
 def test_who_may_break_glass_for_what_and_for_how_long(context: Context, ann: SubjectRef) -> None:
@@ -215,6 +216,21 @@ def test_a_custodian_alone_is_reviewed_by_nobody_but_an_auditor(context: Context
     assert glass.reviewers(glass.case(named)) == {context["city"].member}
 
 
+def test_glass_in_a_void_operation_holds_no_more_and_is_still_reviewed(context: Context) -> None:
+    """A member that is removed meanwhile can't make what it did go away; nor put off its review by a clock that runs ahead."""
+    late = replace(decode_broken(BROKEN), until=Instant(NOW + 100 * DAY))
+    late = replace(late, request=replace(late.request, time=Instant(NOW + 99 * DAY)))
+    payload = encode_broken(late)
+    for verdict, listed in ((Verdict.VOID_AFTER_CUT_OFF, True), (Verdict.VOID_FORK, True), (Verdict.VOID_NOT_A_MEMBER, False)):
+        book = GlassBook(NETWORK, CONTEXT.id)
+        book.take(_entry(1, PEOPLE[0], payload, EntryKind.BREAK_GLASS, NOW << 16), verdict)
+        assert [one.effective for one in book.cases(BOB)] == [False] * listed
+        for case in book.cases(BOB):
+            assert case.due(GlassSettings()) == NOW + 7 * DAY and case.overdue(frozenset(PEOPLE), GlassSettings(), Instant(NOW + 7 * DAY))
+            assert not case.lasts(Instant(NOW + 99 * DAY), replace(GlassSettings(), limit=DAY), 0)
+            assert "void" in context["mercy"].desk.glass.refused(NOW, case)
+
+
 def test_bulk_entry_takes_no_broken_glass(context: Context, ann: SubjectRef) -> None:
     request = context.request(ann, "lab", ("BTG",))
     half = half_of(request, Half.BREAK_GLASS, context["mercy"].member, Answer.PERMIT, receipt=b"", time=NOW)
@@ -238,9 +254,9 @@ CONTEXT = Context()
 BROKEN = _payload(CONTEXT)
 
 
-def _entry(number: int, author: MemberId, payload: bytes, kind: EntryKind, hlc: int, subject: SubjectRef = BOB) -> OpenedEntry:
+def _entry(number: int, author: MemberId, payload: bytes, kind: EntryKind, hlc: int) -> OpenedEntry:
     return OpenedEntry(
-        op_id=OpId(bytes([number]) * 32), index=0, kind=kind, payload=payload, subject=subject, author=author,
+        op_id=OpId(bytes([number]) * 32), index=0, kind=kind, payload=payload, subject=BOB, author=author,
         chain=ChainId(author + bytes(8)), seq=number, hlc=hlc,
     )  # fmt: skip
 

@@ -49,7 +49,7 @@ def glass_view(node: Node, replica: Replica, glass: Breaking, case: Case) -> Bro
     _, unit, user = (*request.actors[0].path, b"", b"")[:3]
     against = glass.refused(now, case)
     return BrokenGlass(
-        id=case.id.hex(), op=case.op_id.hex(), subject=request.subject.hex(), requester=request.requester.hex(),
+        id=case.id.hex(), op=case.op_id.hex(), effective=case.effective, subject=request.subject.hex(), requester=request.requester.hex(),
         requester_name=names.get(request.requester, ""), unit=unit.decode(errors="replace") or None,
         user=user.decode(errors="replace") or None, custodian=broken.custodian.hex(),
         custodian_name=names.get(broken.custodian, ""), purposes=request.purposes, action=request.action,
