@@ -31,6 +31,16 @@ class AccessRequest(Body):
     user: str | None = Field(default=None, max_length=64)
 
 
+class Ended(View):
+    """What took a consent back: `document` is the id of the revocation, or of the consent that superseded it."""
+
+    consent: Hex32
+    why: Literal["revoked", "superseded"]
+    document: Hex32
+    signed_at: Millis
+    recorded: Millis
+
+
 class AccessAnswer(View):
     """A decision.
 
@@ -45,6 +55,9 @@ class AccessAnswer(View):
     receipt_id: Hex32 | None = None
     receipt: HexBytes | None = None
     op: Hex32 | None = Field(default=None, description="where the requester's half stands in the log")
+    ended: tuple[Ended, ...] = Field(
+        default=(), description="for NO_CONSENT: consents that would have permitted it, as this node holds them, and what took them back"
+    )
     time: Millis
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from medsync_client.accesses import AnswerName
+from medsync_client.accesses import AnswerName, Ended
 from medsync_client.calls import Call, path
 from medsync_client.consents import EffectName, WirePeriod
 from medsync_client.wire import Body, Hex32, Millis, Named, View
@@ -34,6 +34,7 @@ class RuleFinding(View):
     """A rule, exception or base decision (`rule` None) that was looked at.
 
     `missing`: the dimensions in which it does not meet the request; `unheard`: why it would not count though it does.
+    `ended`: what took its consent back, where that is why.
     """
 
     consent: Hex32
@@ -43,6 +44,7 @@ class RuleFinding(View):
     decides: bool
     missing: tuple[str, ...]
     unheard: str
+    ended: Ended | None = None
 
 
 class Explanation(View):

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Literal
 
 from medsync_protocol.directive import Directive, Revocation
-from medsync_protocol.ids import ChainId, DirectiveId, MemberId, OpId
+from medsync_protocol.ids import ChainId, DirectiveId, Instant, MemberId, OpId
 from medsync_protocol.kinds import Verdict
 from medsync_protocol.rule import ActorKind, Effect, Rule
 from medsync_protocol.subject import Standing
@@ -100,8 +100,26 @@ class HeldRevocation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What took a directive's permits back: `document` is the revocation's id or the later directive's; times in ms UTC.
+
+    `recorded`: when it first came on record, by its carrier's clock.
+    """
+
+    why: Literal["revoked", "superseded"]
+    document: bytes
+    signed_at: Instant
+    recorded: Instant
+
+    @property
+    def order(self) -> tuple[bool, int, bytes]:
+        """Of several the one that is told: a revocation before a later directive, then the earliest."""
+        return self.why != "revoked", self.recorded, self.document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """A directive as far as it counts. `reason` says why its permits don't, for people."""
+    """A directive as far as it counts. `reason` says why its permits don't, for people; `ended` by what they ended."""
 
     id: DirectiveId
     directive: Directive
@@ -109,6 +127,7 @@ class Counted:
     denies: bool
     contested: bool
     reason: str
+    ended: Ended | None = None
 
 
 def source_of(standing: Standing, signer: bytes, carriers: Iterable[Carrier]) -> Source:
@@ -134,22 +153,28 @@ def counted(
     """What of a subject's directives counts, ascending by id. Expiry is the decision's business."""
     sources = {one.id: source_of(standing, one.directive.signer, one.carriers) for one in directives}
     grants = {one.id: _grant_refused(one, sources[one.id]) for one in directives}
-    taken: dict[DirectiveId, str] = {}
+    taken: dict[DirectiveId, Ended] = {}
     lifted: set[DirectiveId] = set()
     by_id = {one.id: one for one in directives}
     for held in revocations:
         source = source_of(standing, held.revocation.signer, held.carriers)
+        by = Ended(
+            why="revoked", document=held.id, signed_at=held.revocation.signed_at, recorded=_recorded(held.carriers)
+        )
         for target in _targets(held.revocation, directives):
             if target in by_id:
-                _strike(
-                    source, held.revocation.signer, by_id[target], sources[target], "revoked", taken, lifted
-                )
+                _strike(source, held.revocation.signer, by_id[target], sources[target], by, taken, lifted)
     for one in directives:
+        if not one.directive.supersedes:
+            continue
         may_lift = not (one.directive.permits and grants[one.id])
+        by = Ended(
+            why="superseded", document=one.id, signed_at=one.directive.signed_at, recorded=_recorded(one.carriers)
+        )
         for target in one.directive.supersedes:
             if target in by_id and target != one.id:
                 gone = lifted if may_lift else set()
-                _strike(sources[one.id], one.directive.signer, by_id[target], sources[target], "superseded", taken, gone)  # fmt: skip
+                _strike(sources[one.id], one.directive.signer, by_id[target], sources[target], by, taken, gone)
     found = (_count(one, sources[one.id], grants[one.id], taken, lifted) for one in directives)
     return tuple(sorted((one for one in found if one is not None), key=lambda one: one.id))
 
@@ -165,15 +190,19 @@ def _targets(revocation: Revocation, directives: Iterable[HeldDirective]) -> set
     return named
 
 
+def _recorded(carriers: Iterable[Carrier]) -> Instant:
+    return Instant(min(one.hlc >> 16 for one in carriers))
+
+
 def _strike(
-    source: Source, signer: bytes, target: HeldDirective, by: Source, why: str,
-    taken: dict[DirectiveId, str], lifted: set[DirectiveId],
+    source: Source, signer: bytes, target: HeldDirective, stands_as: Source, by: Ended,
+    taken: dict[DirectiveId, Ended], lifted: set[DirectiveId],
 ) -> None:  # fmt: skip
     """Take back what the target permits, and lift what it denies where the signer may."""
     if source in WHO_MAY[Act.TAKE_BACK]:
-        if why == "revoked" or target.id not in taken:
-            taken[target.id] = why
-        if _may_lift(source, signer, target, by):
+        if target.id not in taken or by.order < taken[target.id].order:
+            taken[target.id] = by
+        if _may_lift(source, signer, target, stands_as):
             lifted.add(target.id)
 
 
@@ -220,14 +249,15 @@ def _recipients(rule: Rule) -> frozenset[bytes] | None:
 
 
 def _count(
-    held: HeldDirective, source: Source, refused: str, taken: Mapping[DirectiveId, str], lifted: set[DirectiveId]
+    held: HeldDirective, source: Source, refused: str, taken: Mapping[DirectiveId, Ended], lifted: set[DirectiveId]
 ) -> Counted | None:  # fmt: skip
-    reason = taken.get(held.id, "") or (refused if held.directive.permits else "")
+    ended = taken.get(held.id)
+    reason = ended.why if ended is not None else refused if held.directive.permits else ""
     denies = held.directive.denies and source in WHO_MAY[Act.DENY] and held.id not in lifted
     permits = held.directive.permits and not reason
     if not permits and not denies and not reason:
         return None
     return Counted(
         id=held.id, directive=held.directive, permits=permits, denies=denies,
-        contested=source is Source.CONTESTED, reason=reason,
+        contested=source is Source.CONTESTED, reason=reason, ended=ended,
     )  # fmt: skip

@@ -484,4 +484,5 @@ def _denials_of(counted: Counted) -> Counted:
     return Counted(
         id=counted.id, directive=counted.directive, permits=False, denies=counted.denies,
         contested=counted.contested, reason=counted.reason or "the link between the pseudonyms is one-sided",
+        ended=counted.ended,
     )  # fmt: skip

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from medsync_protocol import duo
 from medsync_protocol.access import Answer, Request
-from medsync_protocol.authority import Counted
+from medsync_protocol.authority import Counted, Ended
 from medsync_protocol.decision import Decision, DecisionView, Reason, RuleId, judge
 from medsync_protocol.purposes import contains, overlaps
 from medsync_protocol.rule import Effect, Period, Rule
@@ -24,7 +25,8 @@ class Finding:
     """One rule, exception or base decision that was looked at.
 
     `missing`: the dimensions in which it does not meet the request, for a permit that it does not contain it, for a denial
-    that it does not touch it. `unheard`: why it does not count though it meets; "" where it does.
+    that it does not touch it. `unheard`: why it does not count though it meets; "" where it does. `ended`: by what its
+    directive's permits were taken back, where that is why.
     """
 
     rule: RuleId
@@ -32,6 +34,7 @@ class Finding:
     missing: tuple[str, ...]
     unheard: str
     decides: bool
+    ended: Ended | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,7 @@ def _finding(
     return Finding(
         rule=named, effect=rule.effect, missing=missing(rule, request, now),
         unheard=_unheard(counted, rule.effect, request, now), decides=named in deciding,
+        ended=counted.ended if rule.effect is Effect.PERMIT and not counted.permits else None,
     )  # fmt: skip
 
 
@@ -79,12 +83,21 @@ def _unheard(counted: Counted, effect: Effect, request: Request, now: int) -> st
     if not directive.in_force(now):
         return "no longer in force"
     if effect is Effect.PERMIT and not counted.permits:
-        return counted.reason or "its permits do not count"
+        return _told(counted) or "its permits do not count"
     if effect is Effect.DENY and not counted.denies:
         return counted.reason or "its denials do not count"
     if effect is Effect.PERMIT and directive.signer == request.requester:
         return "a permit never counts for the member that attested it"
     return ""
+
+
+def _told(counted: Counted) -> str:
+    ended = counted.ended
+    if ended is None:
+        return counted.reason
+    at = datetime.fromtimestamp(ended.signed_at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    by = "revocation" if ended.why == "revoked" else "consent"
+    return f"{ended.why} on {at} by {by} {ended.document.hex()}"
 
 
 def missing(rule: Rule, request: Request, now: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import trio
 
 from medsync_client import BadRequest, NotFound
 from medsync_client.accesses import AccessBatch, AccessRequest, AccessRow, LoggedAccess
-from medsync_client.consents import DirectiveText, Grant, WireActor, WireRule
+from medsync_client.consents import DirectiveText, Grant, RevocationText, Revoke, WireActor, WireRule
 from medsync_client.erasures import OrderSigned
 from medsync_client.explanations import ExplainRequest
 from medsync_client.receipts import ReceiptPayload
@@ -134,6 +134,14 @@ async def test_what_was_decided_can_be_explained_verified_and_accounted_for(tmp_
         assert process["dpv:hasPurpose"][0]["@id"].endswith("#HRESCH") and process["dpv:hasRecipient"][0]["dct:title"] == "lab"
         with pytest.raises(NotFound):
             await north.client.summarise_consent("trial", "00" * 32)
+
+        # taken back: who is refused is told by what, and when
+        back = await north.client.revoke("trial", Revoke(attest=RevocationText(subject=subject, targets=(consent.id,))))
+        await same([north, lab])
+        told = await lab.client.request_access("trial", AccessRequest(subject=subject, purposes=("HRESCH",), custodian="north"))
+        assert (told.answer, [(one.consent, one.why, one.document) for one in told.ended]) == ("NO_CONSENT", [(consent.id, "revoked", back.id)])
+        why = await command(lab, capsys, "access", "explain", "trial", subject, "--purpose", "HRESCH")
+        assert why["findings"][0]["ended"] == told.ended[0].model_dump() and back.id in why["needed"][0]
 
         # after erasure is ordered: the signature is all that can be said, a status of its own
         place_of = await north.client.context("trial")

@@ -6,10 +6,12 @@ import pytest
 
 from medsync_protocol.access import Answer
 from medsync_protocol.decision import _matches, judge
+from medsync_protocol.directive import revocation_id
+from medsync_protocol.drafts import revocation_draft
 from medsync_protocol.explaining import explain
 from medsync_protocol.ids import Instant
 from medsync_protocol.rule import Effect
-from tests.consent_world import NOW, World, deny, directive, permit, request
+from tests.consent_world import NOW, RECORD, World, deny, directive, named, permit, request, revocation
 from tests.desk_world import DAY, Context
 from tests.protocol.test_decision import TABLE, Row
 
@@ -48,6 +50,27 @@ def test_what_would_have_been_needed_is_said() -> None:
     found = explain(view, asked, NOW)
     (needed,) = found.needed
     assert found.decision.answer is Answer.DENY and "taken back" in needed
+
+
+def test_a_consent_that_was_taken_back_says_when_and_by_what() -> None:
+    world = World.enrolled()
+    kept, replaced = directive(permit(), number=1), directive(permit(), number=2)
+    world.direct(kept)
+    world.direct(replaced)
+    later = directive(permit(purposes=("TREAT",)), number=3, supersedes=[named(kept), named(replaced)], signed_at=NOW - 3_000)
+    world.direct(later)
+    first, second = (revocation(named(kept), signer=signer) for signer in ("ann", "guardian"))
+    for signed, at in ((second, NOW), (first, NOW - 500)):
+        world.add(revocation_draft(signed, RECORD.subject_key), "lab", hlc=at)
+    asked = request()
+    view, _ = world.application.view(asked.subject, now=NOW, held={}, book=world.book)
+    found = explain(view, asked, NOW)
+    ended = {one.rule[0]: one.ended for one in found.findings}
+    assert ended[named(later)] is None and found.decision.answer is Answer.NO_CONSENT
+    one, other = ended[named(kept)], ended[named(replaced)]
+    assert one is not None and (one.why, one.document, one.signed_at, one.recorded) == ("revoked", revocation_id(first.document), NOW - DAY, NOW - 500)
+    assert other is not None and (other.why, other.document) == ("superseded", named(later)), "a revocation is told first"
+    assert any(f"revoked on 2027-01-14 08:00:00 UTC by revocation {one.document.hex()}" in text for text in found.needed)
 
 
 def test_the_past_is_explained_by_what_was_written_until_then() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from medsync_client.accesses import AccessAnswer, AccessRequest, AnswerName
+from medsync_client.accesses import AccessAnswer, AccessRequest, AnswerName, Ended
 from medsync_client.documents import period_of
 from medsync_node.api.finding import find_member, find_replica, find_subject
 from medsync_node.api.levels import require_writer
+from medsync_protocol import authority
 from medsync_protocol.access import Answer, Half, decode_access, make_request
 from medsync_protocol.errors import Malformed, Refused
-from medsync_protocol.ids import Instant, MemberId, OpId, SubjectRef
+from medsync_protocol.explaining import Explanation
+from medsync_protocol.ids import DirectiveId, Instant, MemberId, OpId, SubjectRef
 from medsync_protocol.kinds import EntryKind
 from medsync_protocol.receipt import ReceiptEntry, encode_receipt
 
@@ -85,4 +87,21 @@ async def ask(node: Node, context: str | None, body: AccessRequest) -> tuple[Acc
     )  # fmt: skip
     entry = await node.ask(replica.context, custodian, request)
     half = await _own_half(node, replica, subject, entry.receipt.id)
-    return answer_of(entry, None if half is None else half[0]), half
+    answer = answer_of(entry, None if half is None else half[0])
+    if entry.receipt.decision.answer is Answer.NO_CONSENT:
+        explained = node.engine.desk(replica.context).explain(Instant(node.now()), request)
+        answer = answer.model_copy(update={"ended": ended_in(explained)})
+    return answer, half
+
+
+def ended_view(consent: DirectiveId, one: authority.Ended) -> Ended:
+    """What took a consent back, as a caller reads it."""
+    return Ended(
+        consent=consent.hex(), why=one.why, document=one.document.hex(), signed_at=one.signed_at, recorded=one.recorded
+    )
+
+
+def ended_in(found: Explanation) -> tuple[Ended, ...]:
+    """What took back the consents that would have permitted a request, each once."""
+    once = {one.rule[0]: one.ended for one in found.findings if one.ended is not None and not one.missing}
+    return tuple(ended_view(consent, one) for consent, one in sorted(once.items()))

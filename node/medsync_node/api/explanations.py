@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from medsync_client.documents import EFFECT_NAMES, period_of
 from medsync_client.explanations import Basis, ExplainRequest, Explanation, RuleFinding
-from medsync_node.api.deciding import ANSWER_NAMES
+from medsync_node.api.deciding import ANSWER_NAMES, ended_view
 from medsync_node.api.finding import find_anyone, find_replica, find_subject
 from medsync_node.api.problems import unprocessable
 from medsync_node.api.receipts import find_receipt
@@ -31,6 +31,7 @@ def _view(found: explaining.Explanation, basis: Basis, time: int) -> Explanation
             RuleFinding(
                 consent=one.rule[0].hex(), rule=one.rule[1], exception=one.rule[2], effect=EFFECT_NAMES[one.effect],
                 decides=one.decides, missing=one.missing, unheard=one.unheard,
+                ended=None if one.ended is None else ended_view(one.rule[0], one.ended),
             )
             for one in found.findings
         ),

@@ -71,6 +71,8 @@ def _lines(a: AccessAnswer) -> Iterator[str]:
     yield f"by {a.custodian[:16]} at {moment(a.time)}"
     yield from (f"obligation: {obligation}" for obligation in a.obligations)
     yield from (f"decided by {rule}" for rule in a.rules)
+    for one in a.ended:
+        yield f"consent {one.consent[:16]} permitted it until it was {one.why}: signed {moment(one.signed_at)}, by {one.document[:16]}"
     if a.receipt_id is not None:
         yield f"receipt {a.receipt_id}"
 
