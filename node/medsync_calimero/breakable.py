@@ -46,7 +46,8 @@ def enter(cluster: Path, name: str, home: Path, port: int) -> str:
         link = cluster / name
         link.unlink(missing_ok=True)
         link.symlink_to(home.absolute(), target_is_directory=True)
-        return f"/ip4/127.0.0.1/tcp/{Links(cluster, True).add_door(name, port)}"
+        door = Links(cluster, "proxy").add_door(name, port)
+        return f"/ip4/127.0.0.1/tcp/{door}"
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def doors(cluster: Path | None) -> Iterator[None]:
     from medsync_node.testing.links import Links
 
     with _alone(cluster):
-        links = Links(cluster, True)
+        links = Links(cluster, "proxy")
         links.stop()
         links.start(tied=False)
     try:
@@ -67,4 +68,4 @@ def doors(cluster: Path | None) -> Iterator[None]:
     finally:
         with _alone(cluster):
             if not Cluster.of(cluster).running():
-                Links(cluster, True).stop()
+                Links(cluster, "proxy").stop()

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+import typer
 
 from medsync_client.subjects import SubjectEnrol
 from medsync_node import cli
-from medsync_node.testing import Cluster
+from medsync_node.commands.cluster import means
+from medsync_node.testing import Cluster, namespaces
 from medsync_node.testing.dialled import process_of
 from medsync_node.testing.doors import Door, Doors
 from medsync_node.testing.faults import Faults, Slow, read_sides, read_slow
+from medsync_node.testing.switch import Switch
 from medsync_protocol.errors import OperatorError
 
 PAGE = (Path(__file__).parents[2] / "node" / "README.md").read_text().split("## Develop\n")[1]
@@ -146,5 +151,73 @@ def test_what_is_no_delay_is_refused(delay: str, loss: str) -> None:
 
 
 def test_a_cluster_without_doors_says_that_its_links_cannot_be_broken(tmp_path: Path) -> None:
-    with pytest.raises(OperatorError, match="pass no doors"):
+    with pytest.raises(OperatorError, match="be broken"):
         Cluster(tmp_path, nodes=2).partition(["north"], ["south"])
+
+
+def _no_namespaces() -> str:
+    return namespaces.obstacle() or ""
+
+
+@pytest.mark.skipif(bool(_no_namespaces()), reason=f"no network namespaces here: {_no_namespaces()}")
+@pytest.mark.long  # a real partition is silent: nodes give a peer up after 40 s
+def test_in_network_namespaces_packets_are_cut_lost_and_late_and_nothing_is_left_behind(
+    tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path_factory.mktemp("c")
+    where = ("--dir", str(directory), "--json")
+
+    def medsync(*words: str) -> dict[str, Any]:
+        assert cli.run(["cluster", *words, *where]) == 0, capsys.readouterr().err
+        told: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return told
+
+    try:
+        assert medsync("up", "--nodes", "3", "--links", "namespaces")["links"] == "namespaces"
+        cluster = Cluster.of(directory)
+        north, south, east = cluster
+        assert {Path(f"/proc/{node.pid()}/ns/net").readlink() for node in cluster}.isdisjoint({Path("/proc/self/ns/net").readlink()})
+        assert len({Path(f"/proc/{node.pid()}/ns/net").readlink() for node in cluster}) == 3
+        medsync("partition", "north,south", "/", "east")
+        patient = north.client.enrol_subject("shared", SubjectEnrol(), "replicated")
+        assert cluster.linked() == {("north", "south"), ("south", "north")}
+        assert medsync("ps")["faults"]["sides"] == [["north", "south"], ["east"]]
+        os.kill(int((directory / "doors.pid").read_text()), signal.SIGKILL)  # the wire itself dies
+        medsync("kill", "south", "--restart")  # and comes back with the next start, whole
+        medsync("heal")
+        medsync("slow", "east", "40ms", "5%")
+        cluster.converged()
+        assert east.client.subject("shared", patient.subject) and south.client.subject("shared", patient.subject)
+        os.kill(int((directory / "doors.pid").read_text()), signal.SIGKILL)
+    finally:
+        medsync("down")
+    assert namespaces.remove(directory) == [], "`down` removed them, whoever was killed"
+
+
+def test_the_switch_passes_packets_on_late_or_not_at_all() -> None:
+    north, south, address = *os.pipe2(os.O_NONBLOCK), namespaces.address_of
+    names = {bytes(map(int, address(index).split("."))): name for index, name in enumerate(("north", "south"))}
+    switch = Switch({"north": south, "south": south}, names)
+    to_south = b"\x45" + bytes(11) + bytes(map(int, address(0).split("."))) + bytes(map(int, address(1).split(".")))
+    switch.take(to_south, 0.0)
+    assert os.read(north, 100) == to_south
+    switch.set(Faults(slow={"south": Slow(200)}))
+    switch.take(to_south, 5.0)
+    assert [due for due, *_ in switch.late] == [5.2]
+    switch.set(Faults(sides=(frozenset({"north"}), frozenset({"south"}))))
+    for packet in (to_south, to_south[:16] + bytes(4), b"\x60" + to_south[1:], b""):
+        switch.take(packet, 5.0)
+    assert len(switch.late) == 1 and switch.dropped == 2
+    with pytest.raises(BlockingIOError):
+        os.read(north, 100)
+    os.close(north), os.close(south)
+
+
+def test_without_root_the_command_says_why_links_pass_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert means("auto", None) == ("proxy", "network namespaces want root")
+    with pytest.raises(typer.BadParameter, match="want root"):
+        means("namespaces", None)
+    monkeypatch.setattr(namespaces, "obstacle", lambda: None)
+    assert means("auto", None) == ("namespaces", "")
+    assert means("auto", "http://127.0.0.1:5050/rpc")[0] == "proxy" == means("proxy", None)[0]

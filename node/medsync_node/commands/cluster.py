@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import typer
 
@@ -17,26 +19,55 @@ from medsync_node.commands.output import progress, show, table
 
 if TYPE_CHECKING:
     from medsync_node.testing.cluster import Cluster, ClusterNode
+    from medsync_node.testing.cluster_file import Means
 
 app = typer.Typer(no_args_is_help=True, help="Start, stop and break a network of nodes on this machine.")
 
-@app.command(epilog=examples("cluster up --nodes 4", "cluster up --nodes 3 --dir ./lab --json"))
+MEANS: Final[Mapping[str, str]] = {
+    "namespaces": "links pass between network namespaces: what is cut, lost or late is so for every packet",
+    "proxy": "links pass a proxy on loopback: a cut ends connections, what is lost comes late",
+    "none": "links can't be broken",
+}
+
+
+@app.command(epilog=examples("cluster up --nodes 4", "cluster up --nodes 3 --links proxy --dir ./lab --json"))
 def up(
     nodes: Annotated[int, typer.Option(min=1, max=50, help="How many.")] = 4,
     rpc: Annotated[
         str | None, typer.Option(metavar="URL", help="The Starknet JSON-RPC that they read.")
     ] = None,
+    links: Annotated[
+        Literal["auto", "namespaces", "proxy"],
+        typer.Option(help="What links pass, to be broken there: network namespaces where root gets any, or a proxy on loopback."),
+    ] = "auto",
     directory: Directory = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Start nodes in processes of their own, one network, one context; those that run already are left alone."""
     from medsync_node.testing.cluster import Cluster
 
-    made = Cluster(directory, nodes=nodes, chain_rpc=rpc, breakable=True)
+    chosen, why = means(links, rpc)
+    made = Cluster(directory, nodes=nodes, chain_rpc=rpc, breakable=True, means=chosen)
     progress(f"starting {len(made.nodes)} nodes …")
+    if made.links.means == "proxy" and why:
+        progress(f"their links pass a proxy on loopback: {why}")
     made.up()
     found = made.describe()
     show(found, _lines(found, directory), as_json=as_json)
+
+
+def means(links: str, rpc: str | None) -> tuple[Means, str]:
+    """What a new cluster's links shall pass, and why not namespaces. Raises BadParameter where these are asked for in vain."""
+    from medsync_node.testing import namespaces
+
+    if links == "proxy":
+        return "proxy", ""
+    why = namespaces.obstacle()
+    if why is None and rpc is not None and urlsplit(rpc).hostname in ("127.0.0.1", "localhost", "::1"):
+        why = "from a network namespace a chain on this machine's loopback can't be reached"
+    if why is not None and links == "namespaces":
+        raise typer.BadParameter(why, param_hint="--links")
+    return ("namespaces", "") if why is None else ("proxy", why)
 
 
 def _lines(found: dict[str, Any], directory: Path) -> list[str]:
@@ -45,6 +76,7 @@ def _lines(found: dict[str, Any], directory: Path) -> list[str]:
     return [
         f"network {found['network']}",
         f"context shared, {found['context']}",
+        MEANS[found["links"]],
         "",
         *table(["node", "process", "member", "home"], rows),
         "",
@@ -123,9 +155,11 @@ def ps(directory: Directory = DEFAULT, as_json: Json = False) -> None:
         for node in found
     ]  # fmt: skip
     rows = [[one["name"], one["pid"], ",".join(one["linked"]), one["operations"], one["home"]] for one in fields]  # type: ignore[arg-type]
+    passed = found.links.means
     faults = found.links.faults.fields() if found.links.breakable and running else None
     lines = table(["node", "process", "linked to", "operations", "home"], rows)
-    show({"nodes": fields, "faults": faults}, [*lines, *_told(faults)], as_json=as_json)
+    shown = {"nodes": fields, "links": passed, "faults": faults}
+    show(shown, [*lines, MEANS[passed], *_told(faults)], as_json=as_json)
 
 
 def _told(faults: dict[str, Any] | None) -> list[str]:

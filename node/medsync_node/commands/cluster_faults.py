@@ -1,4 +1,4 @@
-"""`medsync cluster partition|slow|heal`: real faults between the nodes of a cluster, at the doors that their links pass."""
+"""`medsync cluster partition|slow|heal`: real faults between the nodes of a cluster, by what their links pass."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def slow(
     directory: Directory = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Delay whatever a node sends and is sent; what gets lost comes later, by a time-out of TCP's."""
+    """Delay whatever a node sends and is sent; what gets lost, TCP sends again."""
     from medsync_node.testing.cluster import Cluster
     from medsync_node.testing.faults import read_slow
 
@@ -48,7 +48,7 @@ def slow(
     if node not in found.nodes:
         raise typer.BadParameter(f"there is no node {node!r}; there are {', '.join(found.nodes)}")
     found.slow(node, wanted.ms, wanted.percent)
-    lines = [f"{node}'s links take {wanted.ms} ms longer each way, {wanted.percent} % is sent again"]
+    lines = [f"{node}'s links take {wanted.ms} ms longer each way, {wanted.percent} % is lost and sent again"]
     show({"node": node, "ms": wanted.ms, "percent": wanted.percent}, lines, as_json=as_json)
 
 

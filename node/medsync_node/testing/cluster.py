@@ -22,6 +22,8 @@ from typing import IO, Any, Final
 from medsync_client import Address, BlockingClient, ClientError
 from medsync_node import config, key_file
 from medsync_node.home import Home, write_private
+from medsync_node.testing import cluster_file, namespaces
+from medsync_node.testing.cluster_file import Means
 from medsync_node.testing.faults import Faults, Slow, read_sides
 from medsync_node.testing.links import Links, free_port
 from medsync_node.testing.waiting import PATIENCE, ClusterFailed, until
@@ -32,8 +34,8 @@ MAX_NODES: Final = 50  # processes of one machine: each takes about 100 MiB
 CONTEXT: Final = "shared"
 NETWORK: Final = "cluster"
 START_SECONDS: Final = 120.0  # many at once share two cores, and each loads libp2p for seconds
+SILENCE_SECONDS: Final = 120.0  # a peer whose packets just stop is given up after 40 s; one under load later
 STOP_SECONDS: Final = 15.0  # a node told to stop finishes its requests, then closes its journal
-_FILE: Final = "cluster.json"
 _PASSPHRASE: Final = "passphrase"
 
 
@@ -91,20 +93,21 @@ class ClusterNode:
 class Cluster:
     """See the module. `directory` holds one home per node; an existing cluster there is taken up again.
 
-    `breakable`: links pass doors at which they can be cut and slowed; decided when a cluster is made.
+    `breakable`: links can be cut and slowed, by doors on loopback unless `means` says otherwise; decided when a cluster is
+    made.
     """
 
     def __init__(
-        self, directory: Path, *, nodes: int = 4, chain_rpc: str | None = None, breakable: bool = False
-    ) -> None:
+        self, directory: Path, *, nodes: int = 4, chain_rpc: str | None = None, breakable: bool = False,
+        means: Means = "proxy",
+    ) -> None:  # fmt: skip
         if not 1 <= nodes <= MAX_NODES:
             raise OperatorError(f"a cluster has 1 to {MAX_NODES} nodes", advice="choose --nodes accordingly")
         self.directory = directory.absolute()
         self._chain_rpc = chain_rpc
-        known = self._read().get("nodes", [])
-        names = known or [*NAMES, *(f"node{n}" for n in range(len(NAMES) + 1, MAX_NODES + 1))][:nodes]
+        names = cluster_file.read_nodes(self.directory) or [*NAMES, *(f"node{n}" for n in range(len(NAMES) + 1, MAX_NODES + 1))][:nodes]
         self.nodes = {name: ClusterNode(name, Home(self.directory / name)) for name in names}
-        self.links = Links(self.directory, breakable)
+        self.links = Links(self.directory, means if breakable else "none")
 
     def __getitem__(self, name: str) -> ClusterNode:
         return self.nodes[name]
@@ -115,19 +118,8 @@ class Cluster:
     @staticmethod
     def of(directory: Path) -> Cluster:
         """The cluster that lives in a directory. Raises OperatorError when none does."""
-        if not (directory / _FILE).exists():
-            raise OperatorError(
-                f"no cluster lives in {directory}",
-                advice="start one with `medsync cluster up`, or name its --dir",
-            )
+        cluster_file.require(directory)
         return Cluster(directory)
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = json.loads((self.directory / _FILE).read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return found
 
     # -- starting and stopping --------------------------------------------------------------------------------
 
@@ -137,7 +129,6 @@ class Cluster:
         `tied`: they stop when this process ends, however it ends. Raises ClusterFailed.
         """
         self._make_homes()
-        self.links.start(tied=tied)
         self.start(*(node.name for node in self if node.pid() is None), tied=tied)
         self._form()
 
@@ -146,7 +137,7 @@ class Cluster:
         passphrase = self.directory / _PASSPHRASE
         if not passphrase.exists():
             write_private(passphrase, secrets.token_urlsafe(24).encode())
-        for node in self:
+        for index, node in enumerate(self):
             if node.home.key_file.exists():
                 continue
             node.home.create()
@@ -154,21 +145,24 @@ class Cluster:
             key_file.create(
                 node.home.key_file, identity, passphrase.read_text(), cost=key_file.Cost.DEVELOPER
             )
-            port = free_port()
+            address, port = ("127.0.0.1", free_port())
+            if self.links.means == "namespaces":
+                address, port = (namespaces.address_of(index), namespaces.PORT)
             chosen = {
-                "listen": json.dumps([f"/ip4/127.0.0.1/tcp/{port}"]),
+                "listen": json.dumps([f"/ip4/{address}/tcp/{port}"]),
                 "passphrase_from": json.dumps(f"file:{passphrase}"),
             }
-            if self.links.breakable:
+            if self.links.means == "proxy":
                 chosen["announce"] = json.dumps([f"/ip4/127.0.0.1/tcp/{self.links.add_door(node.name, port)}"])
             if self._chain_rpc is not None:
                 chosen["chain.rpc"] = json.dumps(self._chain_rpc)
             write_private(node.home.config_file, config.commented(chosen).encode())
-        write_private(self.directory / _FILE, json.dumps({"nodes": list(self.nodes)}).encode())
+        cluster_file.write(self.directory, list(self.nodes), self.links.means)
 
     def start(self, *names: str, tied: bool = False) -> None:
         """Start these nodes, all at once; returns when each is ready. Raises ClusterFailed."""
-        waiting = [(self[name], _spawn(self[name], tied)) for name in names]
+        self.links.start(tied=tied)
+        waiting = [(self[name], _spawn(self[name], self.links.before(name), tied)) for name in names]
         deadline = time.monotonic() + START_SECONDS
         for node, ready in waiting:
             with ready:
@@ -209,7 +203,7 @@ class Cluster:
         """
         parts = read_sides([" / ".join(",".join(side) for side in sides)], list(self.nodes))
         self.links.set(replace(self.links.faults, sides=parts))
-        until(lambda: not self._linked_across(), "no link to be left between the sides")
+        until(lambda: not self._linked_across(), "no link to be left between the sides", SILENCE_SECONDS)
 
     def slow(self, name: str, ms: int, percent: float = 0.0) -> None:
         """From now on every link of a node takes `ms` longer each way, and `percent` of what is sent is sent again."""
@@ -221,7 +215,7 @@ class Cluster:
         self.links.set(Faults())
         running = [node.name for node in self.running()]
         pairs = {(one, other) for one in running for other in running if one != other}
-        until(lambda: pairs <= self.linked(), "all nodes to be linked again")
+        until(lambda: pairs <= self.linked(), "all nodes to be linked again", SILENCE_SECONDS)
 
     def linked(self) -> set[tuple[str, str]]:
         """(node, other) for every link that a running node says it has."""
@@ -270,7 +264,7 @@ class Cluster:
         first = next(iter(self)).client
         return {
             "directory": str(self.directory), "network": first.network().id,
-            "context": first.context(CONTEXT).id,
+            "context": first.context(CONTEXT).id, "links": self.links.means,
             "nodes": [
                 {"name": node.name, "home": str(node.home.path), "pid": node.pid(), "member": node.member}
                 for node in self
@@ -305,10 +299,11 @@ def _held(node: ClusterNode, context: str) -> tuple[str | None, dict[str, int]] 
     return (found.root, found.chains) if found.role is not None else None
 
 
-def _spawn(node: ClusterNode, tied: bool) -> IO[bytes]:
+def _spawn(node: ClusterNode, before: list[str], tied: bool) -> IO[bytes]:
     """Start its daemon; the pipe says `ready`, or ends when it could not."""
     readable, writable = os.pipe()
     command = [
+        *before,
         sys.executable,
         "-m",
         "medsync_node.cli",

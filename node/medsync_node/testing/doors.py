@@ -1,15 +1,13 @@
 """Doors in front of a cluster's nodes: every link between them passes here, and here it is cut or slowed. A process of its own.
 
 `python -m medsync_node.testing.doors DIRECTORY READY_FD` serves the doors that DIRECTORY/doors.json names until SIGTERM,
-or the end of stdin where that is a pipe. Faults come over DIRECTORY/doors.sock, one JSON line each.
+or the end of stdin where that is a pipe. What is wrong, `control.py` tells.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,14 +16,13 @@ from typing import Any, Final
 
 import trio
 
+from medsync_node.testing.control import controlled
 from medsync_node.testing.dialled import process_of
 from medsync_node.testing.faults import RETRANSMISSION_MS, Faults
 
 FILE: Final = "doors.json"
-SOCKET: Final = "doors.sock"
 CHUNK: Final = 16 * 1024  # bytes delayed together
 IN_FLIGHT: Final = 256  # chunks on a slow link: 4 MiB; a sender of more waits, as it would for a full window
-MAX_MESSAGE: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +119,9 @@ class Doors:
         lost = slow.percent and random.random() * 100 < slow.percent
         return (slow.ms + (max(RETRANSMISSION_MS, 2 * slow.ms) if lost else 0)) / 1000
 
-    async def control(self, stream: trio.SocketStream) -> None:
-        """One message: new faults, or a question how things are."""
-        try:
-            asked = json.loads(await stream.receive_some(MAX_MESSAGE))
-            cut = self.set(Faults.of(asked["faults"])) if "faults" in asked else 0
-        except (ValueError, KeyError, TypeError):
-            return  # no message of ours: the other end sees that nothing is answered
-        links = [[link.dialler, link.dialled] for link in self.links]
-        answer = {"cut": cut, "links": links, "faults": self.faults.fields()}
-        await stream.send_all(json.dumps(answer).encode() + b"\n")
+    def open_links(self) -> list[list[str]]:
+        """Who dialled whom, of the links that are open."""
+        return [[link.dialler, link.dialled] for link in self.links]
 
 
 def write(directory: Path, doors: dict[str, tuple[int, int]]) -> None:
@@ -149,38 +139,10 @@ def read(directory: Path) -> dict[str, tuple[int, int]]:
 
 
 async def _serve(directory: Path, ready: int) -> None:
-    doors = Doors(tuple(Door(name, port, behind, directory / name / "lock") for name, (port, behind) in read(directory).items()))
-    socket = directory / SOCKET
-    socket.unlink(missing_ok=True)
-    control = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    await control.bind(str(socket))
-    os.umask(before)
-    control.listen()
-    async with trio.open_nursery() as nursery:
-        for door in doors.doors:
-            await nursery.start(partial(trio.serve_tcp, partial(doors.pass_on, door), door.port, host="127.0.0.1"))
-        await nursery.start(partial(trio.serve_listeners, doors.control, [trio.SocketListener(control)]))
-        os.write(ready, b"ready")
-        os.close(ready)
-        if not os.isatty(0) and os.fstat(0).st_mode & 0o170000 == 0o010000:  # a pipe: whoever holds it wants our end
-            nursery.start_soon(_until_eof, nursery.cancel_scope)
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as told:
-            async for _ in told:
-                break
-        nursery.cancel_scope.cancel()
-    socket.unlink(missing_ok=True)
-
-
-async def _until_eof(everything: trio.CancelScope) -> None:
-    await trio.to_thread.run_sync(_read_to_end, abandon_on_cancel=True)  # type: ignore[call-arg]
-    everything.cancel()
-
-
-def _read_to_end() -> None:
-    """Not through the buffered stream: its lock, held by a thread that still waits, aborts the interpreter's end."""
-    while os.read(0, 4096):
-        pass
+    served = Doors(tuple(Door(name, port, behind, directory / name / "lock") for name, (port, behind) in read(directory).items()))
+    async with controlled(directory, served, ready) as nursery:
+        for door in served.doors:
+            await nursery.start(partial(trio.serve_tcp, partial(served.pass_on, door), door.port, host="127.0.0.1"))
 
 
 if __name__ == "__main__":
