@@ -33,7 +33,8 @@ class Accounting(View):
     """Who was given what of a subject, linked pseudonyms included, as far as this member is party to it.
 
     `hipaa528` (45 CFR 164.528): releases by a custodian and uses of emergency access, save those for treatment, payment and
-    operations only. `suspended`: members whose lines an agency had withheld; then a patient's copy is not complete.
+    operations only, and those that the patient authorised by a signature of her own; how many of these is in `authorised`.
+    `suspended`: members whose lines an agency had withheld; then a patient's copy is not complete.
     """
 
     subject: Hex16
@@ -43,6 +44,7 @@ class Accounting(View):
     until: Millis | None
     lines: tuple[AccountingLine, ...]
     total: int
+    authorised: int = 0
     suspended: tuple[Hex32, ...] = ()
     complete: bool
 

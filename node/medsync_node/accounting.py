@@ -1,8 +1,7 @@
 """From rows of the access log to an accounting of disclosures, and to halves without their counterpart. Pure.
 
 Source of `hipaa528`: 45 CFR 164.528 (a)(1), (a)(2) and (b)(3): what is accounted for, suspension, and repeats in one line.
-Exempt are treatment, payment and operations; releases under the patient's own authorisation would be too, and are listed:
-more may be told than must be.
+Exempt are treatment, payment and operations; the patient's own authorisations are authorised.py's.
 """
 
 from __future__ import annotations

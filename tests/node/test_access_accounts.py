@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,17 @@ from medsync_client.explanations import ExplainRequest
 from medsync_client.receipts import ReceiptPayload
 from medsync_client.subjects import SubjectEnrol
 from medsync_node import accounting, cli
+from medsync_node.authorised import authorised, authorises
+from medsync_protocol.access import Answer
 from medsync_protocol.crypto import signing_public
+from medsync_protocol.directive import Basis, Directive, decode_directive
 from medsync_protocol.erasure import EraseOrder, sign_order
+from medsync_protocol.errors import Refused
 from medsync_protocol.ids import ContextId, Instant, NetworkId, SubjectRef
+from medsync_protocol.receipt import request_of
+from medsync_protocol.rule import member_actor
+from tests.consent_world import LAB, NOW, directive, permit
+from tests.desk_world import DAY, Context
 from tests.node.api_world import Party, form, parties, same, until
 
 RESEARCH = WireRule(effect="permit", actors=(WireActor(member="lab"),), purposes=("HRESCH",))
@@ -195,3 +204,56 @@ def test_an_accounting_leaves_out_what_is_exempt_and_keeps_emergencies() -> None
     ]  # fmt: skip
     assert [one for one in (*kept, *exempt) if accounting.accounted(one, "hipaa528")] == kept
     assert all(accounting.accounted(one, "all") for one in (*kept, *exempt))
+
+
+def authorisation(**changes: Any) -> Directive:
+    plain = directive(permit(actors=(member_actor(LAB),), purposes=("HRESCH",)))
+    return replace(decode_directive(plain.document), **changes)
+
+
+@pytest.mark.parametrize(
+    ("exempt", "directive_"),
+    [
+        (True, authorisation()), (False, authorisation(basis=Basis.ATTESTED)), (False, authorisation(rules=(permit(purposes=("HRESCH",)),))),
+        (False, authorisation(rules=(permit(actors=(member_actor(LAB),)),))),
+        (False, authorisation(rules=(permit(actors=(member_actor(LAB),), purposes=("HLEGAL",)),))),
+        (True, authorisation(rules=(permit(actors=(member_actor(LAB),), purposes=("HLEGAL",)),), until=NOW + DAY)),
+        (False, authorisation(rules=(permit(actors=(member_actor(LAB),), purposes=("HMARKT",)),), until=NOW + DAY)),
+        (False, authorisation(rules=(permit(actors=(member_actor(LAB),), purposes=("PurposeOfUse",)),), until=NOW + DAY)),
+    ],
+    ids=("research, no end", "attested", "to anyone", "for anything", "no end", "an end", "marketing", "marketing among others"),
+)  # fmt: skip
+def test_an_authorisation_is_signed_for_somebody_for_something_until_some_time(exempt: bool, directive_: Directive) -> None:
+    assert authorises(directive_, 0, None) is exempt
+    assert not authorises(directive_, None, None), "a base decision names nobody"
+
+
+def test_a_release_is_authorised_by_its_own_receipt_alone() -> None:
+    context = Context()
+    subject = context.enrol()
+    held = authorisation(rules=(permit(actors=(member_actor(context["lab"].member),), purposes=("HRESCH",)),))
+    _, drafts = context["mercy"].desk.grant_attested(context.clock, subject, rules=held.rules)
+    context.write("mercy", drafts)
+    context.beat("mercy", "city", "coast")
+    entry, _ = context["mercy"].desk.decide(context.clock, context.request(subject, requester="lab"))
+    receipt = entry.receipt
+    assert receipt.decision.answer is Answer.PERMIT
+    request_ = request_of(entry)
+    assert request_ is not None
+    good = row(
+        "disclosed", "a", subject=subject.hex(), custodian=receipt.signer.hex(), requester=request_.requester.hex(), receipt=receipt.id.hex(),
+    )  # fmt: skip
+    assert authorised(good, entry, lambda _: held)
+    for changes in (
+        {"half": "break-glass"}, {"outcome": "DENY"}, {"effective": False}, {"receipt": "00" * 32}, {"subject": "00" * 16},
+        {"custodian": "00" * 32}, {"requester": "00" * 32}, {"purposes": ("PUBHLTH",)}, {"purposes": ("NONSENSE",)},
+    ):  # fmt: skip
+        assert not authorised(good.model_copy(update=changes), entry, lambda _: held), changes
+    forged = replace(entry, receipt=replace(receipt, signature=bytes(64)))
+    assert not authorised(good, forged, lambda _: held) and not authorised(good, replace(entry, request=b""), lambda _: held)
+    assert not authorised(good, entry, lambda _: authorisation(basis=Basis.ATTESTED))
+
+    def missing(_: object) -> Directive:
+        raise Refused("not held")
+
+    assert not authorised(good, entry, missing)

@@ -17,10 +17,14 @@ from medsync_node.api.finding import find_anyone, find_replica, find_subject, me
 from medsync_node.api.reviews import glass_view
 from medsync_node.api.streaming import Stream
 from medsync_node.api.subjects import subject_view
+from medsync_node.authorised import authorised
 from medsync_protocol.access import AccessEntry
 from medsync_protocol.application import OpenedEntry
+from medsync_protocol.directive import decode_directive
+from medsync_protocol.errors import Malformed
 from medsync_protocol.ids import SubjectRef
 from medsync_protocol.kinds import EntryKind
+from medsync_protocol.receipt import decode_receipt
 
 if TYPE_CHECKING:
     from medsync_node.node import Node
@@ -48,6 +52,31 @@ async def _rows(
         if before is None:
             return found, True
     return found, False
+
+
+async def _authorised(node: Node, replica: Replica, subject: SubjectRef, rows: list[AccessRow]) -> set[tuple[str, int]]:
+    """Which of these rows, by operation and index, the patient's own authorisation covers; receipts that aren't held cover none."""
+    application = node.engine.desk(replica.context).application
+    waiting: dict[str, list[AccessRow]] = {}
+    for row in rows:
+        if row.receipt is not None:
+            waiting.setdefault(row.receipt, []).append(row)
+    found: set[tuple[str, int]] = set()
+    before: int | None = None
+    while waiting:
+        page = await node.log(replica.context, (EntryKind.RECEIPT,), subject, before, PAGE)
+        for _, opened, _ in page:
+            try:
+                entry = decode_receipt(opened.payload)
+            except Malformed:
+                continue
+            for row in waiting.pop(entry.receipt.id.hex(), ()):
+                if authorised(row, entry, lambda named: decode_directive(application.signed(named).document)):
+                    found.add((row.op, row.index))
+        if not page:
+            break
+        before = page[-1][0]
+    return found
 
 
 async def _everything(node: Node, replica: Replica, subject: SubjectRef) -> AsyncIterator[str]:
@@ -98,14 +127,17 @@ def routes(node: Node) -> APIRouter:
         left_out = frozenset(find_anyone(replica, one).hex() for one in (suspend or "").split(",") if one)
         await log_read(node, replica, subjects)
         rows: list[AccessRow] = []
-        complete = True
+        complete, exempt = True, 0
         for one in subjects:
             found, whole = await _rows(node, replica, one, Wanted(since=since, until=until))
-            rows += [row for row in found if accounting.accounted(row, mode) and row.requester not in left_out]
-            complete = complete and whole
+            mine = [row for row in found if accounting.accounted(row, mode) and row.requester not in left_out]
+            own = await _authorised(node, replica, one, mine) if mode == "hipaa528" else set()
+            rows += [row for row in mine if (row.op, row.index) not in own]
+            complete, exempt = complete and whole, exempt + len(own)
         return Accounting(
             subject=subject.hex(), subjects=tuple(one.hex() for one in subjects), mode=mode, since=since, until=until,
-            lines=accounting.summarise(rows), total=len(rows), suspended=tuple(sorted(left_out)), complete=complete,
+            lines=accounting.summarise(rows), total=len(rows), authorised=exempt,
+            suspended=tuple(sorted(left_out)), complete=complete,
         )  # fmt: skip
 
     @router.get("/contexts/{context}/subjects/{named}/export")

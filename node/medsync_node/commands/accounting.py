@@ -30,7 +30,7 @@ def accounting(
     until: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Before.")] = None,
     mode: Annotated[
         Literal["hipaa528", "all"],
-        typer.Option(help="hipaa528: releases other than for treatment, payment and operations; all: the whole log."),
+        typer.Option(help="hipaa528: releases other than for treatment, payment, operations and by the patient's own signature; all: the whole log."),
     ] = "hipaa528",
     suspend: Annotated[
         list[str] | None,
@@ -63,6 +63,8 @@ def accounting(
     ]  # fmt: skip
     columns = ["first", "last", "count", "what", "recipient", "custodian", "purposes", "types", "outcome"]
     notes = [f"{found.total} in {len(found.lines)} lines"]
+    if found.authorised:
+        notes.append(f"left out: {found.authorised} that the patient's own signature authorised")
     if found.suspended:
         notes.append(f"suspended for {len(found.suspended)} members: not complete")
     if not found.complete:
