@@ -163,6 +163,8 @@ class BlockingClient:
     broken_glass = _Blocking(_glass.broken_glass)
     review_glass = _Blocking(_glass.review_glass)
     release_glass = _Blocking(_glass.release_glass)
+    breakers = _Blocking(_glass.breakers)
+    set_breaker = _Blocking(_glass.set_breaker)
     accounting = _Blocking(_accounting.accounting)
     reconcile = _Blocking(_accounting.reconcile)
     receipt = _Blocking(_receipts.receipt)

@@ -182,6 +182,8 @@ class Client:
     broken_glass = _Awaited(_glass.broken_glass)
     review_glass = _Awaited(_glass.review_glass)
     release_glass = _Awaited(_glass.release_glass)
+    breakers = _Awaited(_glass.breakers)
+    set_breaker = _Awaited(_glass.set_breaker)
     accounting = _Awaited(_accounting.accounting)
     reconcile = _Awaited(_accounting.reconcile)
     receipt = _Awaited(_receipts.receipt)

@@ -94,6 +94,28 @@ class ReviewText(Body):
     note: str = Field(default="", max_length=MAX_WHY)
 
 
+class Breaker(View):
+    """A member that may break glass: by its role, or because these admins gave it the right."""
+
+    member: Hex32
+    name: str
+    by_role: bool
+    given_by: tuple[str, ...] = ()
+
+
+class Breakers(View):
+    """Everyone who may break glass in a context; `me`: whether this node's member is one."""
+
+    breakers: tuple[Breaker, ...]
+    me: bool
+
+
+class BreakerSet(Body):
+    """Whether a member shall hold the right."""
+
+    allowed: bool
+
+
 class Released(View):
     """Where the custodian's half stands: only now may the data go."""
 
@@ -127,6 +149,16 @@ def broken_glass(context: str, glass: str) -> Call[BrokenGlass]:
 def review_glass(context: str, glass: str, body: ReviewText) -> Call[BrokenGlass]:
     """Say as a reviewer what this member found. Said again, the newer counts."""
     return Call(method="POST", path=path("contexts", context, "reviews", glass), body=body, answer=BrokenGlass)
+
+
+def breakers(context: str) -> Call[Breakers]:
+    """Who may break glass."""
+    return Call(path=path("contexts", context, "breakers"), answer=Breakers)
+
+
+def set_breaker(context: str, member: str, body: BreakerSet) -> Call[Breakers]:
+    """Give a member the right to break glass, or take it back, as an admin. The same again changes nothing."""
+    return Call(method="PUT", path=path("contexts", context, "breakers", member), body=body, answer=Breakers)
 
 
 def release_glass(context: str, glass: str) -> Call[Released]:

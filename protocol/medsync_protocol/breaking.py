@@ -29,7 +29,9 @@ from medsync_protocol.glass import (
     review_draft,
 )
 from medsync_protocol.glass_book import Case
+from medsync_protocol.glass_right import MAX_TAKEN, GlassRight, RightId, SaidRight, right_draft
 from medsync_protocol.ids import Instant, MemberId, SubjectRef
+from medsync_protocol.kinds import Role
 from medsync_protocol.purposes import EMERGENCY
 from medsync_protocol.subject import Standing
 
@@ -46,6 +48,60 @@ class Breaking:
         self._replica, self._application, self._view = replica, application, view
         self._me = replica.member
         self.settings: GlassSettings = glass_settings(dict(replica.genesis.settings))
+
+    # -- who may ---------------------------------------------------------------------------------------------
+
+    def breakers(self) -> dict[MemberId, tuple[MemberId, ...]]:
+        """Who may break glass, with the admins that gave the right; none where the role suffices (`glass.role`)."""
+        held, found = self._rights(), {}
+        for member, standing in sorted(self._replica.membership.members.items()):
+            if standing.role >= Role.MEMBER and (standing.role >= self.settings.role or member in held):
+                found[member] = () if standing.role >= self.settings.role else tuple(sorted(set(held[member].values())))
+        return found
+
+    def _rights(self) -> dict[MemberId, dict[RightId, MemberId]]:
+        """What an admin gave counts while it is one, and once it is final for good: else it could be dated back. What
+        somebody took back who was an admin stays taken."""
+
+        def may_take(said: SaidRight) -> bool:
+            slot = self._replica.chains.slot(said.chain, said.seq)
+            standing = self._replica.fold.state_at(slot.heads, slot.seen).members.get(said.author)
+            return standing is not None and standing.role >= Role.ADMIN
+
+        def may_give(said: SaidRight) -> bool:
+            now = self._replica.membership.members.get(said.author)
+            lasting = self._replica.chains.slot(said.chain, said.seq).final
+            return may_take(said) and (lasting or (now is not None and now.role >= Role.ADMIN))
+
+        return self._application.glass.rights.held(may_give, may_take)
+
+    def give_right(self, member: MemberId, salt: bytes) -> tuple[MemberId, list[Draft]]:
+        """Let a member break glass; nothing to submit where it may already. Raises NotPermitted, Refused."""
+        self._check_admin()
+        held = self._replica.membership.members.get(member)
+        if held is None or held.role < Role.MEMBER:
+            raise Refused(
+                "whoever breaks glass writes it down: a reader can't", code="reader", advice="make it a member first"
+            )
+        if member in self.breakers():
+            return member, []
+        return member, [right_draft(GlassRight(member=member, salt=salt))]
+
+    def take_right(self, member: MemberId, salt: bytes) -> tuple[MemberId, list[Draft]]:
+        """Take back every right that the member is known here to hold. Raises NotPermitted, Refused."""
+        self._check_admin()
+        held = self._rights().get(member, {})
+        if not held and member in self.breakers():
+            raise Refused(
+                "this member needs no right: its role suffices in this context", code="by_role",
+                advice="only a lower role takes it: `medsync member demote MEMBER --context CONTEXT`",
+            )  # fmt: skip
+        taken = tuple(sorted(held))[:MAX_TAKEN]
+        return member, [right_draft(GlassRight(member=member, takes=taken, salt=salt))] if taken else []
+
+    def _check_admin(self) -> None:
+        if self._replica.role is None or self._replica.role < Role.ADMIN:
+            raise NotPermitted("only an admin gives or takes this right", code="not_permitted", advice="ask an admin of the context")
 
     # -- breaking ---------------------------------------------------------------------------------------------
 
@@ -95,11 +151,10 @@ class Breaking:
             )  # fmt: skip
 
     def _check_breaker(self, member: MemberId) -> None:
-        held = self._replica.membership.members.get(member)
-        if held is None or held.role < self.settings.role:
+        if member not in self.breakers():
             raise NotPermitted(
-                f"in this context members with the role {self.settings.role.name.lower()} may break glass",
-                code="may_not_break", advice="an admin gives the role with `medsync member promote MEMBER --context CONTEXT`",
+                "this member may not break glass in this context", code="may_not_break",
+                advice="an admin gives it the right: `medsync access allow-breaking CONTEXT MEMBER`",
             )  # fmt: skip
 
     def _lasting(self, asked: int | None) -> int:

@@ -133,7 +133,7 @@ class MedSyncApplication:
             self.unreadable += 1
 
     def _fold_glass(self, entry: OpenedEntry, verdict: Verdict) -> None:
-        if entry.subject in self._closed:
+        if entry.subject is not None and entry.subject in self._closed:
             return
         try:
             self.glass.take(entry, verdict)

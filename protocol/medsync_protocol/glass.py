@@ -22,8 +22,10 @@ from medsync_protocol.purposes import EMERGENCY
 GlassId = NewType("GlassId", bytes)
 """32 bytes: the hash of what was said when the glass was broken."""
 
-KINDS: Final = frozenset({int(EntryKind.BREAK_GLASS), int(EntryKind.REVIEW)})
-NOTICES: Final[Mapping[int, str]] = {EntryKind.BREAK_GLASS: "glass_broken", EntryKind.REVIEW: "glass_reviewed"}
+KINDS: Final = frozenset({int(EntryKind.BREAK_GLASS), int(EntryKind.REVIEW), int(EntryKind.GLASS_RIGHT)})
+NOTICES: Final[Mapping[int, str]] = {
+    EntryKind.BREAK_GLASS: "glass_broken", EntryKind.REVIEW: "glass_reviewed", EntryKind.GLASS_RIGHT: "glass_right",
+}  # fmt: skip
 MAX_WHY: Final = 512  # characters of a reason or note: an emergency in a few sentences, no record
 _VERSION: Final = 1
 _MINUTE: Final = 60_000
@@ -40,10 +42,10 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlassSettings:
-    """What a context asks: the least `role` that may break glass; `limit` and `review` in ms: how long one lasts at most,
-    and within which time it is to be reviewed."""
+    """What a context asks: from which `role` on nobody needs a right to break glass; `limit` and `review` in ms: how long
+    one lasts at most, and within which time it is to be reviewed."""
 
-    role: Role = Role.MEMBER
+    role: Role = Role.ADMIN
     limit: int = 4 * 60 * _MINUTE
     review: int = 7 * _DAY
 

@@ -24,6 +24,7 @@ from medsync_protocol.glass import (
     decode_review,
     glass_id,
 )
+from medsync_protocol.glass_right import RightBook
 from medsync_protocol.ids import ChainId, ContextId, Instant, MemberId, NetworkId, OpId, SubjectRef
 from medsync_protocol.kinds import EntryKind, Verdict
 
@@ -120,11 +121,15 @@ class GlassBook:
 
     def __init__(self, network: NetworkId, context: ContextId) -> None:
         self._network, self._context = network, context
+        self.rights = RightBook()
         self._broken: dict[SubjectRef, dict[GlassId, tuple[BrokenGlass, dict[tuple[OpId, int], Carried]]]] = {}
         self._reviews: dict[SubjectRef, dict[tuple[OpId, int], tuple[GlassReview, Carried]]] = {}
 
     def take(self, entry: OpenedEntry, verdict: Verdict) -> None:
         """Take an entry under its verdict; the last verdict counts. Raises Malformed."""
+        if entry.kind == EntryKind.GLASS_RIGHT:
+            self.rights.take(entry, verdict)
+            return
         carried = Carried(entry.op_id, entry.index, entry.author, entry.chain, entry.seq, entry.hlc, verdict)
         if entry.kind == EntryKind.REVIEW:
             review = decode_review(entry.payload)

@@ -52,6 +52,7 @@ class EntryKind(IntEnum):
     NOTE = 12  # plain application bytes: the key-value example and benchmarks
     BREAK_GLASS = 13  # by whom, why and until when, beside the requester's half in the log
     REVIEW = 14  # of a broken glass, by a custodian other than who broke it
+    GLASS_RIGHT = 15  # to break glass: an admin gives it to a member, or takes it back
 
 
 class Audience(IntEnum):

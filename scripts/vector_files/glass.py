@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from medsync_protocol import glass as g
+from medsync_protocol import glass_right as r
 from medsync_protocol.access import encode_request, make_request
 from medsync_protocol.codec import pack, unpack
 from medsync_protocol.ids import Instant, MemberId, SubjectRef
@@ -17,7 +18,7 @@ _AT = Instant(1_800_000_000_000)
 
 @vector
 def glass() -> Any:
-    """Payloads of both entries, the id of the first, and payloads that are refused."""
+    """Payloads of the entries, the id of the first, and payloads that are refused."""
     request = make_request(
         NETWORK, CONTEXT, _ANN, _BROKE, purposes=("BTG",), action="access", time=_AT, salt=b"\x66" * 16, unit=b"er", user=b"eve"
     )
@@ -40,7 +41,10 @@ def glass() -> Any:
         "a reason too long": [version, asked, custodian, "a" * (g.MAX_WHY + 1), until],
         "over before it begins": [version, asked, custodian, reason, _AT],
     }  # fmt: skip
+    given = r.encode_right(r.GlassRight(member=_BROKE, salt=b"\x77" * 16))
+    taken = r.encode_right(r.GlassRight(member=_BROKE, takes=(r.right_id(given),), salt=b"\x78" * 16))
     return {
+        "given": given.hex(), "right": r.right_id(given).hex(), "taken": taken.hex(),
         "broken": broken.hex(), "id": g.glass_id(broken).hex(), "reason": "found unconscious", "until": _AT + 1,
         "review": review.hex(), "outcome": "FOLLOW_UP", "refused": {why: pack(fields).hex() for why, fields in refused.items()},
     }  # fmt: skip

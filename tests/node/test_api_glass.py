@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from medsync_client import NotFound, Refused
-from medsync_client.glass import GlassBreak, ReviewText
+from medsync_client.glass import BreakerSet, GlassBreak, ReviewText
 from medsync_client.subjects import SubjectEnrol
 from medsync_node.doctor.daemon import check_daemon
 from medsync_node.doctor.finding import Examined
@@ -77,7 +77,8 @@ async def test_the_commands_of_the_page_break_release_and_review(tmp_path: Path,
 
         await form([north, lab])
         await nursery.start(listen)
-        _, enrolled, broken, listed, released, reviewed = await typed(block[1], {"north": north, "lab": lab}, capsys)
+        _, allowed, enrolled, broken, listed, released, reviewed = await typed(block[1], {"north": north, "lab": lab}, capsys)
+        assert [(one["name"], one["by_role"], one["given_by"]) for one in allowed["breakers"] if not one["by_role"]] == [("lab", False, ["north"])]
         assert (broken["state"], broken["holds"], broken["until"] - broken["time"]) == ("open", True, 30 * 60_000)
         assert (broken["requester_name"], broken["user"], broken["custodian_name"]) == ("lab", "dr-haste", "north")
         assert broken["reviewers"] == ["north"] and (listed["open"], listed["overdue"]) == (1, 0)
@@ -111,6 +112,12 @@ async def test_the_commands_of_the_page_break_release_and_review(tmp_path: Path,
         assert home is not None
         examined = Examined(home=home, environment={}, config=None, status=status, running=True, now=0, least_free=0)
         assert any("glass was broken, 1 to be reviewed, 0 overdue" in one.what for one in check_daemon(examined))
+        assert (await lab.client.breakers("er")).me
+        left = await command(north, capsys, "access", "withdraw-breaking", "er", "lab")
+        assert [one["name"] for one in left["breakers"]] == ["north"] and not (await north.client.broken_glass("er", broken["id"])).holds
+        with pytest.raises(Refused) as mere:
+            await lab.client.set_breaker("er", "lab", BreakerSet(allowed=True))
+        assert mere.value.code == "not_permitted"
         with pytest.raises(Refused) as own:
             await lab.client.review_glass("er", broken["id"], ReviewText(outcome="justified"))
         assert own.value.code == "own_glass"
@@ -119,7 +126,7 @@ async def test_the_commands_of_the_page_break_release_and_review(tmp_path: Path,
         nursery.cancel_scope.cancel()
     async with running(home) as north:
         kept = await north.client.broken_glass("er", broken["id"])
-        assert (kept.state, kept.reason, kept.holds) == ("follow-up", "found unconscious", True)
+        assert (kept.state, kept.reason, kept.holds) == ("follow-up", "found unconscious", False)
 
 
 async def test_what_the_context_or_the_call_does_not_allow_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsync_protocol.access import Answer, Half, decode_access, half_of
+from medsync_protocol.actions import SetRole
 from medsync_protocol.application import OpenedEntry
 from medsync_protocol.authority import Counted
 from medsync_protocol.codec import unpack
@@ -25,6 +26,7 @@ from medsync_protocol.glass import (
     glass_id, glass_settings,
 )  # fmt: skip
 from medsync_protocol.glass_book import GlassBook, State
+from medsync_protocol.glass_right import GlassRight, decode_right, encode_right, right_draft, right_id
 from medsync_protocol.ids import ChainId, DirectiveId, Instant, MemberId, OpId, SubjectRef
 from medsync_protocol.kinds import EntryKind, Role, Verdict
 from medsync_protocol.reward_labels import RewardTerms
@@ -96,7 +98,7 @@ def test_the_table_of_what_it_overrides_is_the_one_that_is_executed(implicit: in
     """No home was heard of at all: freshness is never asked."""
     assert written().keys() == ROWS.keys()
     for says, arrange in ROWS.items():
-        context = Context({"implicit": implicit})
+        context = Context({"implicit": implicit, "glass.role": 1})
         ann = context.enrol()
         if says == "say nothing of it" and implicit in (1, 2):
             continue  # then the implicit rule itself permits
@@ -112,7 +114,7 @@ def test_the_table_of_what_it_overrides_is_the_one_that_is_executed(implicit: in
 
 @pytest.fixture
 def context() -> Context:
-    return Context({"implicit": 3})
+    return Context({"implicit": 3, "glass.role": 1})
 
 
 @pytest.fixture
@@ -157,11 +159,53 @@ def test_who_may_break_glass_for_what_and_for_how_long(context: Context, ann: Su
     assert code(custodian=context["coast"].member) == "not_custodian"
     assert code(requester="city") == "wrong_context"
     assert {code(lasting=ms) for ms in (0, -1, 4 * 60 * MINUTE + 1)} == {"too_long"}
-    few = Context({"implicit": 3, "glass.role": 2, "glass.limit": 10 * MINUTE})
+    few = Context({"implicit": 3, "glass.limit": 10 * MINUTE})
     bob = few.enrol()
     assert refusal(lambda: broke(few, bob)) == "may_not_break"
     assert few["mercy"].desk.glass.case(broke(few, bob, by="mercy")).broken.until == NOW + 10 * MINUTE
     assert glass_settings({"glass.role": 0, "glass.limit": -1, "glass.review": "week"}) == GlassSettings()
+
+
+def test_admins_give_the_right_and_take_it_back(context: Context) -> None:
+    few = Context({"implicit": 3})
+    bob = few.enrol()
+    mercy, city, lab = (few[name].member for name in ("mercy", "city", "lab"))
+
+    def breakers() -> list[dict[MemberId, tuple[MemberId, ...]]]:
+        return [few[name].desk.glass.breakers() for name in few.places]
+
+    def right(at: str, give: bool, salt: bytes) -> None:
+        glass = few[at].desk.glass
+        few.write(at, (glass.give_right if give else glass.take_right)(lab, salt * 16)[1])
+
+    def role(member: MemberId, to: Role) -> None:
+        few["mercy"].replica.act(few.clock, SetRole(member=member, role=to))
+        few.spread()
+
+    assert breakers() == [{mercy: ()}] * 5
+    assert refusal(lambda: few["lab"].desk.glass.give_right(lab, b"s" * 16)) == "not_permitted"
+    assert refusal(lambda: few["mercy"].desk.glass.give_right(few["auditor"].member, b"s" * 16)) == "reader"
+    assert refusal(lambda: few["mercy"].desk.glass.take_right(mercy, b"s" * 16)) == "by_role"
+    assert few["mercy"].desk.glass.give_right(mercy, b"s" * 16)[1] == [] == few["mercy"].desk.glass.take_right(lab, b"s" * 16)[1]
+    right("mercy", True, b"1")
+    assert breakers()[3] == {lab: (mercy,), mercy: ()} and few["mercy"].desk.glass.give_right(lab, b"s" * 16)[1] == []
+    named = broke(few, bob)
+    forged = right_draft(GlassRight(member=few["coast"].member, salt=b"9" * 16))
+    few.write("lab", [forged])  # who is no admin gives nothing
+    right("mercy", False, b"2")
+    assert breakers() == [{mercy: ()}] * 5 and refusal(lambda: broke(few, bob)) == "may_not_break"
+    assert refusal(lambda: few["mercy"].desk.glass.release(NOW, named)) == "glass_holds"
+    right("mercy", True, b"1")  # the very same again was taken back
+    assert breakers() == [{mercy: ()}] * 5
+    role(city, Role.ADMIN)
+    right("city", True, b"3")
+    assert breakers() == [{city: (), lab: (city,), mercy: ()}] * 5
+    role(city, Role.MEMBER)
+    assert breakers() == [{mercy: ()}] * 5  # what somebody gave counts as long as it is an admin
+    role(city, Role.ADMIN)
+    right("city", False, b"4")
+    role(city, Role.MEMBER)
+    assert breakers() == [{mercy: ()}] * 5  # what was taken back stays so
 
 
 def test_the_named_custodian_releases_while_it_lasts_and_its_record_comes_first(context: Context, ann: SubjectRef) -> None:
@@ -352,4 +396,6 @@ def test_both_entries_have_the_bytes_of_the_vector_and_others_are_refused() -> N
         with pytest.raises(Malformed):
             decode_broken(bytes.fromhex(text))
             pytest.fail(why)
-    assert GlassSettings().role is Role.MEMBER
+    given, taken = (decode_right(bytes.fromhex(VECTOR[name])) for name in ("given", "taken"))
+    assert right_id(encode_right(given)).hex() == VECTOR["right"] == taken.takes[0].hex() and encode_right(taken).hex() == VECTOR["taken"]
+    assert GlassSettings().role is Role.ADMIN

@@ -10,6 +10,9 @@ from pydantic import Field
 
 from medsync_client.glass import (
     MAX_LISTED,
+    Breaker,
+    Breakers,
+    BreakerSet,
     BrokenGlass,
     GlassBreak,
     GlassList,
@@ -22,7 +25,7 @@ from medsync_client.glass import (
 from medsync_client.wire import Level
 from medsync_node.api.access_log import log_read
 from medsync_node.api.deciding import custodian_of
-from medsync_node.api.finding import find_replica, find_subject, member_names, pick
+from medsync_node.api.finding import find_member, find_replica, find_subject, member_names, pick
 from medsync_node.api.levels import reached, require_writer, write
 from medsync_protocol.access import encode_request, make_request, match_id, request_hash
 from medsync_protocol.breaking import Breaking
@@ -72,6 +75,17 @@ def unfinished_reviews(node: Node, replica: Replica) -> tuple[int, int]:
     if not isinstance(replica.application, MedSyncApplication):
         return 0, 0
     return node.engine.desk(replica.context).glass.unfinished(Instant(node.now()))
+
+
+def _breakers(node: Node, replica: Replica) -> Breakers:
+    found, names = node.engine.desk(replica.context).glass.breakers(), member_names(replica)
+    return Breakers(
+        breakers=tuple(
+            Breaker(member=one.hex(), name=names.get(one, ""), by_role=not given, given_by=tuple(names.get(by, short(by)) for by in given))
+            for one, given in found.items()
+        ),
+        me=replica.member in found,
+    )  # fmt: skip
 
 
 def _find(glass: Breaking, named: str) -> Case:
@@ -161,5 +175,19 @@ def routes(node: Node) -> APIRouter:
         half, done = await write(node, replica, lambda now: breaking.release(Instant(now), named))
         assert done is not None, "a release is always written"
         return Released(glass=named.hex(), op=done.op_id.hex(), match=half.match.hex(), time=half.time)
+
+    @router.get("/contexts/{context}/breakers")
+    async def list_breakers(context: str) -> Breakers:
+        """Who may break glass."""
+        return _breakers(node, find_replica(node, context))
+
+    @router.put("/contexts/{context}/breakers/{member}")
+    async def set_breaker(context: str, member: str, body: BreakerSet) -> Breakers:
+        """Give a member the right to break glass, or take it back, as an admin. The same again changes nothing."""
+        replica = find_replica(node, context)
+        glass = engine.desk(replica.context).glass
+        act, whom, salt = glass.give_right if body.allowed else glass.take_right, find_member(replica, member), os.urandom(16)
+        await write(node, replica, lambda now: act(whom, salt))
+        return _breakers(node, replica)
 
     return router

@@ -52,7 +52,7 @@ ROUTES: Final = (
     *(_read(path, "status") for path in (
         "/v1/status", "/v1/network", "/v1/members", "/v1/devices", _CONTEXT + "/devices", "/v1/contexts", _CONTEXT, _CONTEXT + "/members", _CONTEXT + "/voters",
         _CONTEXT + "/governance", _CONTEXT + "/outlook", "/v1/network/outlook", _CONTEXT + "/checkpoints", _CONTEXT + "/checkpoints/{k}", _CONTEXT + "/chain",
-        _CONTEXT + "/operations", _CONTEXT + "/rewards", _CONTEXT + "/rewards/proof",
+        _CONTEXT + "/operations", _CONTEXT + "/breakers", _CONTEXT + "/rewards", _CONTEXT + "/rewards/proof",
     )),
     _read("/metrics", "metrics"),
     _read("/v1/events", "events"),
@@ -102,7 +102,7 @@ ROUTES: Final = (
         ("DELETE", "/v1/members/{member}"), ("PUT", "/v1/members/{member}/role"), ("POST", "/v1/contexts"),
         ("POST", _CONTEXT + "/leave"), ("POST", _CONTEXT + "/rotate"), ("POST", _CONTEXT + "/members"),
         ("DELETE", _CONTEXT + "/members/{member}"), ("PUT", _CONTEXT + "/members/{member}/role"),
-        ("PUT", _CONTEXT + "/voters"), ("POST", _CONTEXT + "/proposals/{proposal}/votes"),
+        ("PUT", _CONTEXT + "/breakers/{member}"), ("PUT", _CONTEXT + "/voters"), ("POST", _CONTEXT + "/proposals/{proposal}/votes"),
         ("PUT", _CONTEXT + "/policy"), ("PUT", _CONTEXT + "/owner"), ("POST", "/v1/devices"), ("DELETE", "/v1/devices/{device}"),
         ("POST", _CONTEXT + "/members/{member}/recovery"), ("POST", _CONTEXT + "/chains/{chain}/resumption"),
         ("PUT", _CONTEXT + "/rewards/terms"), ("POST", _CONTEXT + "/rewards/claim"),

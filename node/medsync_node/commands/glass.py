@@ -1,4 +1,4 @@
-"""`medsync access break-glass`, `reviews`, `review` and `release`: emergencies, what is released on them, and their review."""
+"""`medsync access break-glass`, `release`, `reviews`, `review`: emergencies and their review; `breakers`: who may, and by whose leave."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from medsync_node.commands.output import moment, show, table
 from medsync_node.words import review as review_in_words
 
 if TYPE_CHECKING:
-    from medsync_client.glass import BrokenGlass
+    from pathlib import Path
+
+    from medsync_client.glass import Breakers, BrokenGlass
 
 GlassName = Annotated[str, typer.Argument(metavar="ID", help="The broken glass: its id, or the beginning of it.")]
+MemberName = Annotated[str, typer.Argument(metavar="MEMBER", help="Name or id.")]
 StateName = Literal["open", "follow-up", "justified", "not-justified"]
 
 
@@ -30,6 +33,9 @@ def register(app: typer.Typer) -> None:
         "access review trial 9a0e4f21 --outcome justified", 'access review trial 9a0e4f21 --outcome follow-up --note "ask the ward"',
     ))(review)  # fmt: skip
     app.command(epilog=examples("access release trial 9a0e4f21"))(release)
+    app.command(epilog=examples("access breakers trial"))(breakers)
+    app.command("allow-breaking", epilog=examples("access allow-breaking trial south"))(allow)
+    app.command("withdraw-breaking", epilog=examples("access withdraw-breaking trial south"))(withdraw)
 
 
 def break_glass(
@@ -107,6 +113,36 @@ def release(context: ContextName, glass: GlassName, home: Home = None, as_json: 
     with node(home) as client:
         found = client.release_glass(context, glass)
     show(found, [f"on record as {found.op[:16]} at {moment(found.time)}: the data may go"], as_json=as_json)
+
+
+def breakers(context: ContextName, home: Home = None, as_json: Json = False) -> None:
+    """List who may break glass: by its role, or because an admin allowed it."""
+    with node(home) as client:
+        found = client.breakers(context)
+    show(found, _who(found), as_json=as_json)
+
+
+def allow(context: ContextName, member: MemberName, home: Home = None, as_json: Json = False) -> None:
+    """Let a member break glass, as an admin of the context."""
+    _set(context, member, True, home, as_json)
+
+
+def withdraw(context: ContextName, member: MemberName, home: Home = None, as_json: Json = False) -> None:
+    """Take the right to break glass back from a member, as an admin. Glass that it broke before holds no more either."""
+    _set(context, member, False, home, as_json)
+
+
+def _set(context: str, member: str, allowed: bool, home: Path | None, as_json: bool) -> None:
+    from medsync_client.glass import BreakerSet
+
+    with node(home) as client:
+        found = client.set_breaker(context, member, BreakerSet(allowed=allowed))
+    show(found, _who(found), as_json=as_json)
+
+
+def _who(found: Breakers) -> list[str]:
+    rows = [[one.name, one.member[:16], "its role" if one.by_role else f"allowed by {', '.join(one.given_by)}"] for one in found.breakers]
+    return table(["may break glass", "id", "why"], rows)
 
 
 def _lines(one: BrokenGlass) -> Iterator[str]:
