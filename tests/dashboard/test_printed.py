@@ -82,7 +82,7 @@ def test_an_accounting_fills_several_pages_and_its_totals_are_right(
     # what the patient's own signature authorised is counted and left out
     visitor.go(f"/c/shared/subjects/{world.subject.subject}/accounting")
     (page_,) = printed(visitor.page, tmp_path / "authorised.pdf")
-    assert "Left out: 1 that the patient authorised by a signature of her own" in page_ and "1 in 1 line, " in page_
+    assert "Left out: 1 that the patient's own signature authorised" in page_ and "1 in 1 line, " in page_
     assert "glass broken" in page_ and "research (HRESCH)" not in page_
 
     # the command line writes the same sheet; who is suspended is not named on it, and it says that something is missing

@@ -18,6 +18,7 @@ from medsync_client.explanations import ExplainRequest
 from medsync_client.receipts import ReceiptPayload
 from medsync_client.subjects import SubjectEnrol
 from medsync_node import accounting, cli
+from medsync_node.dashboard.pages.access import unmatched
 from medsync_node.authorised import authorised, authorises
 from medsync_protocol.access import Answer
 from medsync_protocol.crypto import signing_public
@@ -183,9 +184,11 @@ def test_halves_are_paired_by_what_both_tell() -> None:
         row("requested", "c", outcome="DENY"), row("refused", "c", outcome="DENY"),
         row("disclosed", "d"), row("disclosed", "d"), row("requested", "d"),
         row("requested", "e"), row("log-read", "f"), row("disclosed", "0", effective=False),
+        row("break-glass", "1", purposes=("ETREAT",)), row("disclosed", "1", purposes=("ETREAT",)), row("break-glass", "2"),
     ]  # fmt: skip
     matched, found = accounting.reconcile(rows)
-    assert matched == 2
+    assert matched == 3
+    assert {one[0] for one in unmatched(rows)} == {"e", "0"}, "on a page each match is looked at alone"
     told = sorted((one.match[0], one.half, one.problem) for one in found)
     assert told == [
         ("b", "disclosed", "the counterpart differs"), ("b", "requested", "the counterpart differs"),

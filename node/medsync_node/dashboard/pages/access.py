@@ -17,13 +17,14 @@ from medsync_node.dashboard.visit import Visit
 
 PAGE: Final = 100  # entries of one page
 LONELY: Final = frozenset({"requested", "disclosed", "refused"})
-"""Halves that have a counterpart when both parties wrote theirs."""
+"""Halves that have a counterpart when both parties wrote theirs; broken glass is one, and may stand alone."""
 
 
 def unmatched(entries: Iterable[AccessRow]) -> frozenset[str]:
     """Matches of which only one half is among these entries."""
-    seen = Counter(one.match for one in entries if one.half in LONELY)
-    return frozenset(match for match, count in seen.items() if count == 1)
+    found = [one for one in entries if one.half in LONELY or one.half == "break-glass"]
+    seen = Counter(one.match for one in found)
+    return frozenset(one.match for one in found if seen[one.match] == 1 and one.half in LONELY)
 
 
 def day(text: str | None, end: bool = False) -> int | None:
