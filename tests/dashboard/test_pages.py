@@ -18,7 +18,7 @@ PAGES = {
     "/overview": "Overview", "/members": "Members", "/rewards": "Rewards", "/c/shared": "shared",
     "/c/shared/consents": "Consents", "/c/shared/consents?q={subject}": "3 on record", "/c/shared/consents/{consent}": "south may use",
     "/c/shared/access?subject={subject}": "without a counterpart", "/c/shared/receipts/{receipt}?subject={subject}": "the same answer",
-    "/c/shared/access?subject=&purpose=ETREAT": "dr-haste", "/c/shared/access": "Left empty", "/c/shared/reviews": "Reviews",
+    "/c/shared/access?subject={subject}&sessions=1": "entry", "/c/shared/access?subject=&purpose=ETREAT": "dr-haste", "/c/shared/access": "Left empty", "/c/shared/reviews": "Reviews",
     "/c/shared/reviews?days=7": "Glass broken: 1", "/c/shared/operations": "History", "/c/shared/anchors": "not anchored", "/c/shared/audit": "Audit",
     "/c/shared/subjects/{subject}": "Accounting of disclosures", "/c/shared/subjects?subject={subject}": "Accounting of disclosures",
 }  # fmt: skip
@@ -69,6 +69,11 @@ def test_the_log_is_filtered_and_a_lone_half_is_told(world: World, visit: Visit)
     visitor.page.get_by_role("button", name="Show").click()
     expect(visitor.page.locator("#found tbody tr")).to_have_count(1)
     assert "dr-who, ward 7" in visitor.text and "unmatched=1" in visitor.page.url
+    visitor.page.get_by_label("in sessions").check()
+    visitor.page.get_by_role("button", name="Show").click()
+    visitor.page.get_by_text("1 entry").click()
+    expect(visitor.page.locator("#found li .tag.warn")).to_be_visible()
+    visitor.page.get_by_label("in sessions").uncheck()
     visitor.page.get_by_label("only halves without").uncheck()
     visitor.page.get_by_label("What").select_option("requested")
     visitor.page.get_by_role("button", name="Show").click()

@@ -126,6 +126,13 @@ async def test_what_was_decided_can_be_explained_verified_and_accounted_for(tmp_
         whole = await north.client.accounting("trial", subject, mode="all")
         assert {"requested", "disclosed", "log-read"} <= {line.half for line in whole.lines}
 
+        # in sessions: what one party did for one purpose within 15 minutes is one line, its entries underneath
+        listed = await command(north, capsys, "access", "list", "trial", subject, "--until", "1970-01-01T00:00:03Z", "--sessions")
+        assert [(one["first"], one["last"], one["count"]) for one in listed["sessions"]] == [(2_000, 2_000, 1), (2_000, 2_000, 1), (1_000, 1_000, 1)]
+        rolled = await command(north, capsys, "access", "list", "trial", subject, "--until", "1970-01-02", "--sessions")
+        newest = rolled["sessions"][0]
+        assert (newest["last"], [entry["time"] for entry in newest["entries"]]) == (3_000, [3_000, 1_000])
+
         # reconciled: the decision's halves agree, what was logged by one side alone has no counterpart
         matched = await command(north, capsys, "audit", "reconcile", "trial", code=1)
         assert matched["matched"] >= 1 and len(matched["unmatched"]) == 4

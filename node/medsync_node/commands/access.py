@@ -11,11 +11,13 @@ from medsync_node.commands import glass
 from medsync_node.commands.exits import ExitCode
 from medsync_node.commands.options import ContextName, Home, Json, examples, millis, node
 from medsync_node.commands.output import moment, show, table
+from medsync_node.words import answer as answer_in_words
 from medsync_node.words import half as half_in_words
 
 if TYPE_CHECKING:
     from medsync_client.accesses import AccessAnswer
     from medsync_client.explanations import Explanation
+    from medsync_node.access_sessions import AccessSession
 
 app = typer.Typer(no_args_is_help=True, help="Request access, break glass, explain decisions, and list who asked.")
 glass.register(app)
@@ -79,7 +81,7 @@ def _lines(a: AccessAnswer) -> Iterator[str]:
 
 @app.command(
     "list",
-    epilog=examples("access list trial 51cf…", "access list trial 51cf… --half refused --since 2027-01-01"),
+    epilog=examples("access list trial 51cf…", "access list trial 51cf… --sessions", "access list trial 51cf… --half refused --since 2027-01-01"),
 )
 def list_accesses(
     context: ContextName,
@@ -92,6 +94,9 @@ def list_accesses(
     until: Annotated[str | None, typer.Option(metavar="DATE", help="Before.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")] = 100,
     cursor: Annotated[str | None, typer.Option(help="Go on where an earlier page ended.")] = None,
+    sessions: Annotated[
+        bool, typer.Option("--sessions", help="One line for what a person did for one purpose within 15 minutes.")
+    ] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -101,6 +106,14 @@ def list_accesses(
             context, subject, member=member, half=half, since=millis(since), until=millis(until), cursor=cursor,
             limit=limit,
         )  # fmt: skip
+    more = [] if page.next is None else [f"more with --cursor {page.next}"]
+    if sessions:
+        from medsync_node.access_sessions import rolled_up
+
+        found = rolled_up(page.entries)
+        fields = {"sessions": [_session(one) for one in found], "next": page.next}
+        show(fields, [*table(["from", "to", "who", "purposes", "custodians", "what"], map(_session_row, found)), *more], as_json=as_json)
+        return
     rows = [
         [
             moment(e.time),
@@ -114,8 +127,23 @@ def list_accesses(
         for e in page.entries
     ]
     lines = table(["time", "what", "requester", "custodian", "purposes", "outcome", "counts"], rows)
-    more = [] if page.next is None else [f"more with --cursor {page.next}"]
     show(page, [*lines, *more], as_json=as_json)
+
+
+def _session(one: AccessSession) -> dict[str, object]:
+    entries = [entry.model_dump(mode="json") for entry in one.entries]
+    return {"first": one.first, "last": one.last, "count": len(entries), "entries": entries}
+
+
+def _session_row(session: AccessSession) -> list[object]:
+    one = session.one
+    who = ", ".join(filter(None, (one.user, one.unit, one.requester_name or one.requester[:12])))
+    what = ", ".join(
+        f"{count} {half_in_words(half)}{'' if outcome == 'PERMIT' else f' ({answer_in_words(outcome)})'}"
+        for half, outcome, count in session.told
+    )
+    what = what if one.effective else f"doesn't count: {what}"
+    return [moment(session.first), moment(session.last), who, ",".join(one.purposes), ",".join(session.custodians), what]
 
 
 @app.command(

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from medsync_client import accesses, receipts
 from medsync_client.accesses import AccessPage, AccessRow, AnswerName, HalfName
 from medsync_client.errors import BadRequest
+from medsync_node.access_sessions import rolled_up
 from medsync_node.dashboard.pages.consents import names_of
 from medsync_node.dashboard.visit import Visit
 
@@ -47,7 +48,7 @@ def one_of(text: str | None, allowed: tuple[str, ...]) -> Any:
 
 
 async def log(visit: Visit) -> Response:
-    """Entries of a subject, or of all; unmatched ones are marked, and shown alone when asked for.
+    """Entries of a subject, or of all, as they are or in sessions; unmatched ones are marked, and shown alone when asked for.
 
     Nothing is read, and so logged, before the form was sent.
     """
@@ -64,7 +65,7 @@ async def log(visit: Visit) -> Response:
         lonely = frozenset() if query.get("half") or query.get("outcome") else unmatched(page.entries)
     shown = [one for one in page.entries if one.match in lonely] if query.get("unmatched") else page.entries
     return visit.show(
-        "access.html", entries=shown, following=page.next, lonely=lonely, subject=subject, asked=asked, names=await names_of(visit),
+        "access.html", entries=shown, rolled=rolled_up(shown) if query.get("sessions") else None, following=page.next, lonely=lonely, subject=subject, asked=asked, names=await names_of(visit),
         halves=cast("tuple[str, ...]", get_args(HalfName)), outcomes=cast("tuple[str, ...]", get_args(AnswerName)),
     )  # fmt: skip
 

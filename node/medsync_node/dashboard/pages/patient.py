@@ -9,6 +9,7 @@ from starlette.responses import Response
 from medsync_client import accesses, consents, contexts, glass, subjects
 from medsync_client.consents import Revoke, SignedDocument
 from medsync_client.errors import BadRequest
+from medsync_node.access_sessions import rolled_up
 from medsync_node.dashboard.visit import Visit
 from medsync_protocol.directive import parse_revocation
 from medsync_protocol.errors import Malformed
@@ -26,7 +27,7 @@ async def me(visit: Visit) -> Response:
     context, subject = _mine(visit)
     page = await visit.ask(accesses.accesses(context, subject, cursor=visit.query.get("cursor"), limit=SHOWN))
     return visit.show(
-        "me.html", one=await visit.ask(subjects.subject(context, subject)), log=page,
+        "me.html", one=await visit.ask(subjects.subject(context, subject)), log=page, sessions=rolled_up(page.entries),
         consents=(await visit.ask(consents.consents(context, subject))).consents, glass=await visit.ask(glass.reviews(context, subject)),
         names={one.id: one.name for one in (await visit.ask(contexts.context_members(context))).members},
     )  # fmt: skip
