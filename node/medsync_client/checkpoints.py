@@ -26,7 +26,6 @@ class Checkpoint(View):
     consent_root: Felt
     votes: int
     quorum: int
-    transaction: Felt | None = None
 
 
 class Checkpoints(View):

@@ -30,6 +30,11 @@ Level = Literal["local", "replicated"]
 """How far a write has to be before the answer comes: committed here, or acknowledged elsewhere too."""
 
 
+def in_words(message: object) -> str:
+    """A validator's message without the word that pydantic puts before it."""
+    return str(message).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+
+
 class Body(BaseModel):
     """What a caller sends: unknown fields are refused, so that a misspelt one is not silently ignored."""
 

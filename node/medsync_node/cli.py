@@ -67,6 +67,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print exactly one JSON object on stdout; may stand after the command as well.")
+    ] = False,
     wanted: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -74,8 +77,18 @@ def root(
     """See ABOUT."""
 
 
+def _json_last(arguments: Sequence[str]) -> list[str]:
+    """`--json` before the command means what it does after it."""
+    first, *rest = [*arguments] or [""]
+    if first != "--json" or not rest:
+        return list(arguments)
+    end = rest.index("--") if "--" in rest else len(rest)
+    return [*rest[:end], "--json", *rest[end:]]
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line, without the program's name; its exit code. Errors that we raise on purpose are shown."""
+    arguments = _json_last(arguments)
     as_json = "--json" in arguments
     try:
         outcome = get_command(app).main(list(arguments), prog_name="medsync", standalone_mode=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,17 @@ def test_every_command_has_examples_in_its_help(name: str, capsys: pytest.Captur
     for inner in group.commands:  # type: ignore[attr-defined]
         assert run([name, inner, "--help"]) == 0
         assert f"medsync {name} {inner}" in capsys.readouterr().out, inner
+
+
+def test_json_before_the_command_means_what_it_does_after_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for words in (["--json", "status", "--home", str(tmp_path)], ["status", "--json", "--home", str(tmp_path)]):
+        assert run(words) == 4
+        assert json.loads(capsys.readouterr().out)["error"]["code"] == "unreachable"
+    assert run(["--json", "join", "medsync-invite:x", "--home", str(tmp_path)]) == 4
+    assert "dialling" not in capsys.readouterr().err, "nobody dials where no daemon runs"
+
+
+def test_what_a_validator_says_is_told_without_its_library(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run(["consent", "grant", "trial", "a" * 32, "--to", "lab\x07", "--purpose", "TREAT", "--home", str(tmp_path), "--json"])
+    said = capsys.readouterr().out
+    assert "printable" in said and "Value error" not in said

@@ -136,7 +136,7 @@ def test_the_main_job_in_commands(tmp_path: Path, capsys: pytest.CaptureFixture[
         token = north("member", "invite", "--role", "member")["token"]
         assert lab("join", token)["name"] == "hospitals"
         eventually(lambda: len(lab("member", "list")["members"]) == 2)
-        north("context", "create", "trial", "--member", "lab")
+        assert north("context", "create", "trial", "--member", "lab")["voters"] == 2, "it waits for the lab's voter key"
         eventually(lambda: [c["role"] for c in lab("context", "list")["contexts"]] == ["member"])
 
         key = tmp_path / "anna.key"

@@ -81,7 +81,11 @@ def register(
     )  # fmt: skip
     show(
         {**done.info.model_dump(mode="json"), "transaction": hexed(done.transaction)},
-        [f"address {done.info.address}", _how(done.transaction, "was open already")],
+        [
+            f"address {done.info.address}", _how(done.transaction, "was open already"),
+            "Now `medsync bridge run` posts what the voters sign, within a minute of something new; watch it come:",
+            f"  medsync context checkpoints {context} --wait accepted",
+        ],
         as_json=as_json,
     )
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from medsync_client.wire import Problem
+from medsync_client.wire import Problem, in_words
 from medsync_node.api.problems import Failure, problem_of, status_of
 from medsync_node.fhir.outcome import outcome
 from medsync_node.fhir.refusal import NotComputed
@@ -44,7 +44,7 @@ async def refusing(resource_type: str, call: Awaitable[Response]) -> Response:
         return answered(outcome(status, problem_of(error), None if error.code in _ELSEWHERE else path), status)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]  # the input may be a patient's
-        problem = Problem(code="invalid_request", message=first["msg"], advice="see the FHIR specification")
+        problem = Problem(code="invalid_request", message=in_words(first["msg"]), advice="see the FHIR specification")
         return answered(outcome(422, problem, resource_type), 422)
     except Failure as error:
         return answered(outcome(error.status, error.problem), error.status)

@@ -24,7 +24,7 @@ MAX_BODY: Final = (
 MAX_BATCH_BODY: Final = 4 << 20  # 4,096 log entries as JSON
 BODY_SECONDS: Final = 60.0  # for a body to come whole: a caller that stops sending holds nothing for longer
 BATCH_SUFFIX: Final = ":batch"
-WITHOUT_TOKEN: Final = frozenset({"/healthz", "/readyz", "/fhir/r4/metadata", "/fhir/r5/metadata"})
+WITHOUT_TOKEN: Final = frozenset({"/healthz", "/readyz", "/fhir/r4/metadata", "/fhir/r5/metadata", "/favicon.ico"})
 """Paths that say nothing but whether the node serves, and what: monitors and clients that look first have no token."""
 PAGES: Final = ("/docs", "/openapi.json")
 """The API's own description: the same on every node."""

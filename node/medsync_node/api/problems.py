@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from medsync_client.wire import Problem
+from medsync_client.wire import Problem, in_words
 from medsync_protocol.errors import (
     Invalid,
     MedSyncError,
@@ -124,7 +124,7 @@ async def _unreadable(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError | ValidationError)
     first: Mapping[str, Any] = error.errors()[0] if error.errors() else {}
     where = ".".join(str(part) for part in first.get("loc", ()) if part != "body")
-    message = f"{where or 'the request'}: {first.get('msg', 'cannot be read')}"
+    message = f"{where or 'the request'}: {in_words(first.get('msg', 'cannot be read'))}"
     return answer(422, Problem(code="invalid_request", message=message, advice="see /docs for what it takes"))
 
 

@@ -122,12 +122,14 @@ def _read_json(file: Path) -> dict[str, Any]:
 def _validated(model: type[DirectiveText], fields: dict[str, Any]) -> DirectiveText:
     from pydantic import ValidationError
 
+    from medsync_client.wire import in_words
+
     try:
         return model.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise typer.BadParameter(f"{where}: {first['msg']}") from error
+        raise typer.BadParameter(f"{where}: {in_words(first['msg'])}") from error
 
 
 def _signing(found: Subject, key: Path) -> Signing:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 import typer
 
 from medsync_node.commands.options import ContextName, Home, Json, examples, node
-from medsync_node.commands.output import show, table
+from medsync_node.commands.output import progress, show, table
 from medsync_node.words import level
 
 if TYPE_CHECKING:
+    from medsync_client import BlockingClient
+    from medsync_client.checkpoints import Checkpoints
     from medsync_client.contexts import Admission, Context, ContextDetail
 
 app = typer.Typer(no_args_is_help=True, help="Found, list and show contexts; their members, voters and keys.")
+
+ORDER: Final = ("proposed", "signed", "accepted", "settled")
+VOTERS_SECONDS: Final = 15.0  # members' nodes that run answer in one or two; others may be down for days
+LOOK_SECONDS: Final = 0.2
 
 RoleName = Literal["reader", "member", "admin"]
 
@@ -56,7 +63,7 @@ def create(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Found a context; this node's member is its first admin and voter."""
+    """Found a context; this node's member is its first admin. Those who may write become voters once their nodes answer."""
     from medsync_client.contexts import ContextCreate
 
     body = ContextCreate(
@@ -65,7 +72,23 @@ def create(
     )  # fmt: skip
     with node(home) as client:
         made = client.create_context(body)
+        writers = 1 + sum(one.role != "reader" for one in body.members)
+        made = _with_voters(client, made, writers)
     show(made, _detail(made), as_json=as_json)
+
+
+def _with_voters(client: BlockingClient, made: ContextDetail, writers: int) -> ContextDetail:
+    """The context once its first voters are in, each of which announces its key; or after a while, said so."""
+    if made.voters >= writers:
+        return made
+    progress(f"waiting for the voter keys of {writers - made.voters} members' nodes …")
+    until = time.monotonic() + VOTERS_SECONDS
+    while made.voters < writers and time.monotonic() < until:
+        time.sleep(LOOK_SECONDS)
+        made = client.context(made.id)
+    if made.voters < writers:
+        progress("some have not answered: this node makes them voters by itself once all have")
+    return made
 
 
 @app.command("list", epilog=examples("context list"))
@@ -157,10 +180,16 @@ def leave(context: ContextName, home: Home = None, as_json: Json = False) -> Non
     show(done, [f"left: operation {done.op}"], as_json=as_json)
 
 
-@app.command(epilog=examples("context checkpoints trial", "context checkpoints trial --propose"))
+@app.command(
+    epilog=examples("context checkpoints trial", "context checkpoints trial --propose", "context checkpoints trial --wait accepted")
+)
 def checkpoints(
     context: ContextName,
     propose: Annotated[bool, typer.Option("--propose", help="Ask for one now.")] = False,
+    wait: Annotated[
+        Literal["signed", "accepted", "settled"] | None, typer.Option(help="Until the newest has come so far; says how it goes.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0, help="How long to wait at most.")] = 300.0,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -168,6 +197,27 @@ def checkpoints(
     with node(home) as client:
         if propose:
             client.propose(context)
-        found = client.checkpoints(context)
+        found = client.checkpoints(context) if wait is None else waited(client, context, wait, seconds)
     rows = [[c.k, level(c.level), f"{c.votes}/{c.quorum}", c.log_size, c.digest] for c in found.checkpoints]
     show(found, table(["k", "level", "votes", "log", "digest"], rows), as_json=as_json)
+
+
+def waited(client: BlockingClient, context: str, wanted: str, seconds: float) -> Checkpoints:
+    """The checkpoints once the newest is as far as wanted. Raises OperatorError when that takes too long."""
+    from medsync_protocol.errors import OperatorError
+
+    begun, told, found = time.monotonic(), "", client.checkpoints(context)
+    while not found.checkpoints or ORDER.index(found.checkpoints[0].level) < ORDER.index(wanted):
+        newest = next(iter(found.checkpoints), None)
+        says = "no checkpoint yet" if newest is None else f"checkpoint {newest.k} {level(newest.level)}, {newest.votes} of {newest.quorum} votes"
+        if says != told:
+            progress(f"{says} ({time.monotonic() - begun:.0f} s)")
+            told = says
+        if time.monotonic() - begun > seconds:
+            raise OperatorError(
+                f"not {wanted} after {seconds:.0f} s: {says}",
+                advice="votes want the voters' nodes, acceptance `medsync bridge run`; see `medsync status` and `medsync bridge status`",
+            )
+        time.sleep(LOOK_SECONDS)
+        found = client.checkpoints(context)
+    return found

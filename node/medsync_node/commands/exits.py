@@ -57,9 +57,12 @@ def advise(error: Exception) -> Advice:
         return Advice(code="usage", message=error.format_message(), advice=f"see `{where} --help`")
     from pydantic import ValidationError
 
+    from medsync_client.wire import in_words
+
     if isinstance(error, ValidationError):
         first = error.errors(include_input=False, include_url=False)[0]  # the input may be a patient's
         field = ".".join(map(str, first["loc"]))
-        return Advice(code="usage", message=f"{field}: {first['msg']}", advice="see the command's --help")
+        message = f"{field}: {in_words(first['msg'])}"
+        return Advice(code="usage", message=message, advice="see the command's --help")
     code = getattr(error, "code", "") or type(error).__name__
     return Advice(code=str(code), message=str(error), advice=str(getattr(error, "advice", "")))

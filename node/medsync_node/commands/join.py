@@ -24,6 +24,7 @@ def join(
     """Join the network that an invitation is for."""
     invitation = sys.stdin.read() if token == "-" else token
     with node(home) as client:
+        client.status()  # whether our own node is there
         progress("dialling the member that invited you …")
         joined = client.join(invitation.strip())
     show(joined, [f"joined {joined.name} as {joined.role}", f"id {joined.id}"], as_json=as_json)
