@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsync_node.fhir import NotComputed, directive_text
+from medsync_node.fhir.audit_event import event_id, place_of
 from medsync_node.fhir.parsing import MAX_DEPTH, parse
 from tests.node.test_fhir_consent import V3, actor, coding, r4, r5
 
@@ -61,3 +63,15 @@ def test_nesting_and_size_are_refused_without_reading_on() -> None:
 def test_what_stands_in_strings_does_not_count_as_nesting(text: str) -> None:
     body = json.dumps({"resourceType": "Consent", "x": [text, "[" * (MAX_DEPTH + 1), '\\"{' * 40]}, ensure_ascii=False)
     assert parse(body.encode(errors="replace"), "Consent")["x"][1] == "[" * (MAX_DEPTH + 1)
+
+
+@given(st.binary(min_size=32, max_size=32), st.integers(0, 2**32 - 1), st.integers(0, 4095))
+def test_an_events_id_tells_where_it_stands_and_is_an_id_of_fhir(op: bytes, seq: int, index: int) -> None:
+    text = event_id(op.hex(), seq, index)
+    assert re.fullmatch(r"[A-Za-z0-9\-.]{1,64}", text) and place_of(text) == (op, seq, index)
+
+
+@given(st.from_regex(r"[a-z2-7]{51,53}\.[0-9a-fA-FxX_+-]{0,13}", fullmatch=True))
+def test_an_event_has_one_id(text: str) -> None:
+    found = place_of(text)
+    assert found is None or event_id(found[0].hex(), *found[1:]) == text

@@ -53,12 +53,12 @@ def written() -> list[dict[str, Any]]:
         )  # fmt: skip
 
     decided = Decided(
-        op=ID, index=1, subject=SUBJECT, requester="ab" * 32, requester_name="Lab", unit=None, user="eve", custodian="cd" * 32,
+        op=ID, seq=3, index=1, subject=SUBJECT, requester="ab" * 32, requester_name="Lab", unit=None, user="eve", custodian="cd" * 32,
         custodian_name="City", purposes=("HRESCH",), outcome="DENY", reason="", consents=(ID,), receipt="9a" * 32, time=5,
     )  # fmt: skip
     return [
         consent(full), consent(full, WireRule(effect="deny"), base="permit", until=10**12), consent(base="deny", basis="patient-signed"),
-        *(access_event(row(half, answer), "R4") for half in get_args(HalfName) for answer in ANSWERS),
+        *(access_event(row(half, answer), 7, "R4") for half in get_args(HalfName) for answer in ANSWERS),
         decision_event(decided, "R4"), capability("R4", "1.0"),
         outcome(422, Problem(code="date", message="no date", advice="give one"), "Consent.dateTime"),
     ]  # fmt: skip

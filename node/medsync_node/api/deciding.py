@@ -61,19 +61,19 @@ def answer_of(entry: ReceiptEntry, op: OpId | None) -> AccessAnswer:
     )  # fmt: skip
 
 
-async def _own_half(node: Node, replica: Replica, subject: SubjectRef, receipt: bytes) -> tuple[OpId, int] | None:
-    """Operation and index of the requester's half of an answer that just came."""
+async def _own_half(node: Node, replica: Replica, subject: SubjectRef, receipt: bytes) -> tuple[OpId, int, int] | None:
+    """Operation, its seq and the index of the requester's half of an answer that just came."""
     for _, opened, _ in await node.log(replica.context, (EntryKind.ACCESS,), subject, None, NEWEST_HALVES):
         try:
             entry = decode_access(opened.payload)
         except Malformed:
             continue
         if entry.half is Half.REQUESTED and entry.receipt == receipt:
-            return opened.op_id, opened.index
+            return opened.op_id, opened.seq, opened.index
     return None
 
 
-async def ask(node: Node, context: str | None, body: AccessRequest) -> tuple[AccessAnswer, tuple[OpId, int] | None]:
+async def ask(node: Node, context: str | None, body: AccessRequest) -> tuple[AccessAnswer, tuple[OpId, int, int] | None]:
     """Put a request; the answer, and where the requester's half stands. Raises Failure and Refused."""
     replica = find_replica(node, context)
     require_writer(replica)

@@ -70,12 +70,12 @@ def _resource(
     opened: OpenedEntry, event: _Event, verdict: Verdict, names: dict[MemberId, str], release: str
 ) -> dict[str, Any]:
     if isinstance(event, AccessEntry):
-        return access_event(row_of(opened, event, verdict, names), release)
+        return access_event(row_of(opened, event, verdict, names), opened.seq, release)
     entry, request = event
     receipt = entry.receipt
     _, unit, user = (*request.actors[0].path, b"", b"")[:3]
     decided = Decided(
-        op=opened.op_id.hex(), index=opened.index, subject=receipt.subject.hex(), requester=request.requester.hex(),
+        op=opened.op_id.hex(), seq=opened.seq, index=opened.index, subject=receipt.subject.hex(), requester=request.requester.hex(),
         requester_name=names.get(request.requester, ""), unit=unit.decode(errors="replace") or None,
         user=user.decode(errors="replace") or None, custodian=receipt.signer.hex(),
         custodian_name=names.get(receipt.signer, ""), purposes=request.purposes,
@@ -85,9 +85,9 @@ def _resource(
     return decision_event(decided, release)
 
 
-def _place(chains: Chains, vector: Vector, op_id: OpId) -> tuple[ChainId, int] | None:
-    """Where an operation stands; on a thread, as there is no index: reads only what never changes."""
-    return next(((chain, seq) for chain, seq, slot in chains.between({}, vector) if slot.op_id == op_id), None)
+def _chain_of(chains: Chains, vector: Vector, op_id: OpId, seq: int) -> ChainId | None:
+    """Whose operation it is, of all that have one with that seq."""
+    return next((chain for chain, count in vector.items() if seq < count and chains.slot(chain, seq).op_id == op_id), None)
 
 
 class FhirAudit:
@@ -162,11 +162,11 @@ class FhirAudit:
         named = place_of(id_)
         if named is None:
             return None
-        place = await trio.to_thread.run_sync(_place, replica.chains, replica.vector, OpId(named[0]))
-        if place is None:
+        op_id, seq, index = named
+        chain = _chain_of(replica.chains, replica.vector, OpId(op_id), seq)
+        if chain is None:
             return None
-        chain, seq = place
         read = partial(self._node.store.reader.read_ops, replica.context, chain, seq, seq + 1, _ONE_OPERATION)
         wires = await trio.to_thread.run_sync(read)
         opened = replica.open(wires[0]) if wires else ()
-        return opened[named[1]] if named[1] < len(opened) else None
+        return opened[index] if index < len(opened) else None

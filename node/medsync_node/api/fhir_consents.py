@@ -190,7 +190,7 @@ class FhirConsents:
         given, half = await ask(self._node, context, asked)
         resources = _resources(self._node, replica, find_subject(replica, asked.subject)) if given.rules else {}
         ids = {consent.id: id_ for id_, consent in resources.items()}
-        return answered(deciding.answer(given, ids, None if half is None else event_id(half[0].hex(), half[1])))
+        return answered(deciding.answer(given, ids, None if half is None else event_id(half[0].hex(), half[1], half[2])))
 
 
 def _with_failures(resource: dict[str, Any], subject: str, recipient: Any) -> DirectiveText:

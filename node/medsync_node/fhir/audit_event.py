@@ -24,7 +24,8 @@ _THO: Final = "http://terminology.hl7.org/CodeSystem/"
 _BALP: Final = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."
 _AUTHZ: Final = "https://profiles.ihe.net/ITI/BALP/CodeSystem/AuthZsubType"
 _ID_BYTES: Final = 32
-MAX_INDEX: Final = 4096  # PROTOCOL §2: entries of one operation
+INDEX_BITS: Final = 12  # PROTOCOL §2: an operation has at most 4,096 entries
+_PLACE_DIGITS: Final = 11  # what is left of a FHIR id's 64 characters: 2**32 operations of a chain
 
 Coding = tuple[str, str, str]
 _EXPORT: Final = (_DCM, "110106", "Export")
@@ -53,6 +54,7 @@ class Decided:
     """A receipt of the log, as an AuthZconsent needs it. Ids in hex; `user` and `unit` None where none was named."""
 
     op: str
+    seq: int
     index: int
     subject: str
     requester: str
@@ -69,21 +71,27 @@ class Decided:
     time: int
 
 
-def event_id(op: str, index: int) -> str:
-    """The resource's id: 64 characters at most, where an operation's id in hex has as many."""
-    return f"{b32encode(bytes.fromhex(op)).decode().rstrip('=').lower()}.{index}"
+def event_id(op: str, seq: int, index: int) -> str:
+    """The resource's id: of an operation by its id in hex, its place in its chain and the entry's in it. 64 characters at most.
+
+    The place is in it so that an event is found without an index of operations by their ids.
+    """
+    return f"{b32encode(bytes.fromhex(op)).decode().rstrip('=').lower()}.{seq << INDEX_BITS | index:x}"
 
 
-def place_of(id_: str) -> tuple[bytes, int] | None:
-    """(operation id, entry) of a resource's id; None for what is none of ours."""
-    text, dot, index = id_.partition(".")
+def place_of(id_: str) -> tuple[bytes, int, int] | None:
+    """(operation id, its seq, entry) of a resource's id; None for what is none of ours."""
+    text, dot, place = id_.partition(".")
+    if not dot or len(place) > _PLACE_DIGITS:
+        return None
     try:
-        op = b32decode(text.upper() + "=" * (-len(text) % 8))
+        op, number = b32decode(text.upper() + "=" * (-len(text) % 8)), int(place, 16)
     except (Base32Error, ValueError):
         return None
-    if not dot or len(op) != _ID_BYTES or not index.isdecimal() or int(index[:5]) >= MAX_INDEX:
+    if len(op) != _ID_BYTES or number < 0:
         return None
-    return (op, int(index)) if event_id(op.hex(), int(index)) == id_ else None
+    seq, index = number >> INDEX_BITS, number & (1 << INDEX_BITS) - 1
+    return (op, seq, index) if event_id(op.hex(), seq, index) == id_ else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +113,13 @@ class _Event:
     entities: tuple[tuple[Coding, Coding | None, dict[str, Any]], ...]
 
 
-def access_event(row: AccessRow, release: str) -> dict[str, Any]:
-    """One half of an access."""
+def access_event(row: AccessRow, seq: int, release: str) -> dict[str, Any]:
+    """One half of an access; `seq` of its operation."""
     requester = organisation(row.requester, row.requester_name)
     custodian = organisation(row.custodian, row.custodian_name)
     user = (_RECIPIENT, _user(row), True, None)
     common: dict[str, Any] = {
-        "id": event_id(row.op, row.index), "time": row.time, "outcome": row.outcome, "purposes": row.purposes,
+        "id": event_id(row.op, seq, row.index), "time": row.time, "outcome": row.outcome, "purposes": row.purposes,
         "subject": row.subject,
     }  # fmt: skip
     data = (_OBJECT, _DOMAIN, _object("receipt" if row.receipt else "access", row.receipt or row.match))
@@ -152,7 +160,7 @@ def decision_event(decided: Decided, release: str) -> dict[str, Any]:
     custodian = organisation(decided.custodian, decided.custodian_name)
     consents = tuple((_CONSENT, None, {"reference": f"Consent/{one}"}) for one in decided.consents)
     event = _Event(
-        id=event_id(decided.op, decided.index), profile="AuthZconsent" if consents else None, type=_ALERT,
+        id=event_id(decided.op, decided.seq, decided.index), profile="AuthZconsent" if consents else None, type=_ALERT,
         subtype=_DECIDED, action="E", time=decided.time, outcome=decided.outcome,
         reason="" if decided.outcome == "PERMIT" else f"{decided.outcome}: {decided.reason}".rstrip(": "),
         purposes=decided.purposes, subject=decided.subject, observer=custodian,
