@@ -117,7 +117,7 @@ class Breaking:
         self._check_asked(request, custodian, standing, reason)
         self._check_breaker(request.requester)
         until = Instant(request.time + self._lasting(lasting))
-        against = self._against(now, request, standing)
+        against = self._against(now, request)
         if against is not None:
             raise NotPermitted(f"the glass may not be broken: {against.value}", code="glass_holds", advice=_ADVICE[against])
         broken = BrokenGlass(request=request, custodian=custodian, reason=reason, until=until)
@@ -166,13 +166,8 @@ class Breaking:
             )  # fmt: skip
         return limit if asked is None else asked
 
-    def _against(self, now: Instant, request: Request, standing: Standing) -> Against | None:
-        view = self._view(now, request)
-        records = [standing, *filter(None, map(self._application.standing, view.linked))]
-        vouching = frozenset().union(
-            *(one.patient_keys | one.delegate_keys | one.former_keys | one.custodians for one in records)
-        )
-        return against_breaking(view, request, now, vouching)
+    def _against(self, now: Instant, request: Request) -> Against | None:
+        return against_breaking(self._view(now, request), request, now, self._application.vouching(request.subject))
 
     # -- releasing --------------------------------------------------------------------------------------------
 
@@ -193,7 +188,7 @@ class Breaking:
             return str(refusal)
         if broken.custodian not in standing.custodians:
             return "the member named as custodian is none any more"
-        against = self._against(now, request, standing)
+        against = self._against(now, request)
         return "" if against is None else against.value
 
     def release(self, now: Instant, named: GlassId) -> tuple[AccessEntry, list[Draft]]:

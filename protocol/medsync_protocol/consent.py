@@ -264,6 +264,13 @@ class MedSyncApplication:
         self.subject(subject)
         return self._static(subject).linked
 
+    def vouching(self, subject: SubjectRef) -> frozenset[bytes]:
+        """Keys of the patient's side and of custodians, of this record and of those linked to it from both sides."""
+        standings = {one: self.standing(one) for one in self._closure(subject)}
+        trusted, _ = _reach(subject, {one: self._file_at(one, None) for one in standings}, standings)
+        records = [held for one in (subject, *trusted) if (held := standings[one]) is not None]
+        return frozenset().union(*(s.patient_keys | s.delegate_keys | s.former_keys | s.custodians for s in records))
+
     def directive(self, named: DirectiveId, book: HeartbeatBook | None = None) -> DirectiveStatus:
         """One directive with its level. Raises Refused when it is not held."""
         subject = self.subject_of(named)

@@ -183,7 +183,7 @@ def against_breaking(
     Freshness and clocks are not asked. `vouching`: the keys whose refusal by name holds, those of the patient's side and
     the custodians': no other member can keep an emergency out. Of several purposes the strictest answer counts.
     """
-    if view.erased or not view.known:
+    if view.erased or not view.home_sets:  # a known record has homes; too many links to it don't keep an emergency out
         return Against.UNKNOWN
     found = [_against(view, request, purpose, now, vouching) for purpose in request.purposes]
     return next((one for one in Against if one in found), None)

@@ -208,6 +208,20 @@ def test_admins_give_the_right_and_take_it_back(context: Context) -> None:
     assert breakers() == [{mercy: ()}] * 5  # what was taken back stays so
 
 
+def test_a_refusal_by_name_reaches_across_pseudonyms_that_both_sides_link(
+    context: Context, ann: SubjectRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else anybody could enrol somebody, refuse in that name, and keep emergencies from a patient by a link of its own."""
+    other = context.enrol("coast", homes=("coast",), custodians=(), keys=("bob",))
+    deny(context, other, "coast", "BTG")
+    monkeypatch.setattr("medsync_protocol.consent.MAX_LINKED", 0)  # so many links that nothing else is decided
+    for side in ("coast", "mercy"):
+        assert broke(context, ann)
+        _, drafts = context[side].desk.link(NOW, (ann, other))
+        context.write(side, drafts)
+    assert refusal(lambda: broke(context, ann)) == "glass_holds"
+
+
 def test_the_named_custodian_releases_while_it_lasts_and_its_record_comes_first(context: Context, ann: SubjectRef) -> None:
     named = broke(context, ann, lasting=10 * MINUTE)
     mercy = context["mercy"].desk.glass

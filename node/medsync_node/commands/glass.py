@@ -149,7 +149,7 @@ def _lines(one: BrokenGlass) -> Iterator[str]:
     yield f"glass broken {moment(one.time)} by {one.requester_name or one.requester[:16]}, for {one.custodian_name or one.custodian[:16]} to release"
     yield f"id {one.id}"
     yield f"holds until {moment(one.until)}" if one.holds else f"does not hold: {one.why_not}"
-    yield f"review: {review_in_words(one.state)}, by {moment(one.due)}{' (overdue)' if one.overdue else ''}; {_by(one)}"
+    yield f"review: {review_in_words(one.state)}, due {moment(one.due)}{' (overdue)' if one.overdue else ''}; {_by(one)}"
     for said in one.reviews:
         yield f"  {said.by_name or said.by[:16]} {moment(said.time)}: {review_in_words(said.outcome)}{f', {said.note}' if said.note else ''}"
 
