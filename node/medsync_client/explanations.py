@@ -50,7 +50,8 @@ class RuleFinding(View):
 class Explanation(View):
     """A decision explained. `basis`: on this node's view now, on what was written until a past time, or on a receipt's view.
 
-    Of the past nobody knows how fresh a view was: there the answer is what the consents say.
+    Of the past the answer is what the consents say: no node keeps heartbeats. `freshness` then is "fresh" where a receipt of
+    that time proves it, `proven_by`, and else "unknown".
     """
 
     answer: AnswerName
@@ -60,6 +61,8 @@ class Explanation(View):
     time: Millis
     findings: tuple[RuleFinding, ...]
     needed: tuple[str, ...]
+    freshness: Literal["fresh", "stale", "unknown"] = "unknown"
+    proven_by: Hex32 | None = None
 
 
 def explain(context: str, body: ExplainRequest) -> Call[Explanation]:

@@ -413,14 +413,17 @@ class Desk:
         """Decide again on the inputs that a receipt names, as far as they are held here."""
         return self.review.recompute(entry)
 
-    def explain(self, now: Instant, request: Request, at: Instant | None = None) -> Explanation:
+    def explain(
+        self, now: Instant, request: Request, at: Instant | None = None, heard: ReceiptEntry | None = None
+    ) -> Explanation:
         """Why a request would be answered as it would: now, or by what was written until `at`, as it is judged today.
 
-        Of the past nobody knows how fresh this node's view was: there the answer is what the directives say.
+        Of the past the answer is what the directives say; that a view was fresh then is known where a receipt of that time,
+        `heard`, holds the heartbeats.
         """
         self.application.subject(request.subject)
         if at is not None:
-            return explain(self.review.view_until(request.subject, at), request, at)
+            return explain(self.review.view_until(request.subject, at, heard), request, at, heard=False)
         view, _ = self._view(now, request)
         return explain(view, request, now, decide(view, request, now))
 

@@ -14,6 +14,7 @@ from medsync_protocol import duo
 from medsync_protocol.access import Answer, Request
 from medsync_protocol.authority import Counted, Ended
 from medsync_protocol.decision import Decision, DecisionView, Reason, RuleId, judge
+from medsync_protocol.heartbeat import is_fresh
 from medsync_protocol.purposes import contains, overlaps
 from medsync_protocol.rule import Effect, Period, Rule
 
@@ -39,19 +40,36 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """A decision with what was looked at, by directive and rule; `needed` in sentences, empty for a PERMIT."""
+    """A decision with what was looked at, by directive and rule; `needed` in sentences, empty for a PERMIT.
+
+    `fresh`: whether enough of the homes had been heard recently enough; None where the view holds no heartbeats to tell by.
+    """
 
     decision: Decision
     findings: tuple[Finding, ...]
     needed: tuple[str, ...]
+    fresh: bool | None = None
 
 
-def explain(view: DecisionView, request: Request, now: int, decision: Decision | None = None) -> Explanation:
-    """Explain the answer on a view at `now`; `decision`: the one that was given, else what the directives say."""
+def explain(view: DecisionView, request: Request, now: int, decision: Decision | None = None, *, heard: bool = True) -> Explanation:
+    """Explain the answer on a view at `now`; `decision`: the one that was given, else what the directives say.
+
+    `heard`: the view holds all heartbeats that were heard then; else that enough were is known at most, never the contrary.
+    """
     given = judge(view, request, now) if decision is None else decision
     deciding = frozenset(given.rules)
     findings = tuple(found for counted in view.directives for found in _of(counted, request, now, deciding))
-    return Explanation(decision=given, findings=findings, needed=tuple(_needed(given, findings, request)))
+    fresh = fresh_for(view, request, now)
+    return Explanation(
+        decision=given, findings=findings, needed=tuple(_needed(given, findings, request)), fresh=fresh or (False if heard else None)
+    )
+
+
+def fresh_for(view: DecisionView, request: Request, now: int) -> bool:
+    """Whether a view's heartbeats are enough, and recent enough at `now`, for what a request is for."""
+    settings = view.settings
+    age = settings.age_for(request.purposes)
+    return is_fresh(view.home_sets, view.pulses, now=now, max_age=age, skew=settings.skew)
 
 
 def _of(counted: Counted, request: Request, now: int, deciding: frozenset[RuleId]) -> Iterator[Finding]:

@@ -73,8 +73,13 @@ class Review:
         view = self._application.view_at(request.subject, decode_view(entry.view), self.devices())
         return explain(view, request, entry.receipt.time, entry.receipt.decision)
 
-    def view_until(self, subject: SubjectRef, at: Instant) -> DecisionView:
-        """What was written until `at` (ms UTC, by its authors' clocks), as it is judged today; without heartbeats."""
+    def view_until(self, subject: SubjectRef, at: Instant, heard: ReceiptEntry | None = None) -> DecisionView:
+        """What was written until `at` (ms UTC, by its authors' clocks), as it is judged today.
+
+        Heartbeats are not kept. `heard`: a receipt about the subject, decided at `at` or before it and held with its view, whose
+        heartbeats are taken; its signer had then read all that they cover. Raises Invalid when one of them doesn't hold.
+        """
+        known = None if heard is None else self._proven(subject, at, heard)
         chains = self._replica.chains
         held = {
             chain: sum(1 for seq in range(count) if chains.slot(chain, seq).hlc >> 16 <= at)
@@ -84,9 +89,18 @@ class Review:
             vector=tuple(
                 (chain, count, chains.slot(chain, count - 1).op_id) for chain, count in sorted(held.items()) if count
             ),
-            k=0, heartbeats=(), home_sets=(), clock_offset=None,
+            k=0, heartbeats=() if known is None else known.heartbeats, home_sets=() if known is None else known.home_sets,
+            clock_offset=None,
         )  # fmt: skip
         return self._application.view_at(subject, record, self.devices())
+
+    def _proven(self, subject: SubjectRef, at: Instant, heard: ReceiptEntry) -> ViewRecord | None:
+        """The view that a receipt was decided on, where its heartbeats prove anything of `at`. Raises Invalid."""
+        if heard.receipt.subject != subject or heard.receipt.time > at or not heard.view:
+            return None
+        verify_receipt(heard.receipt)
+        record = decode_view(heard.view)
+        return record if record.id == heard.receipt.view_id and self._holds(record) else None
 
     def _holds(self, record: ViewRecord) -> bool:
         chains = self._replica.chains

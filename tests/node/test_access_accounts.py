@@ -71,12 +71,14 @@ async def test_what_was_decided_can_be_explained_verified_and_accounted_for(tmp_
 
         # explained: now, as of before the grant, by its receipt
         found = await lab.client.explain("trial", ExplainRequest(subject=subject, purposes=("HRESCH",)))
-        assert (found.answer, found.basis, found.needed) == ("PERMIT", "now", ())
+        assert (found.answer, found.basis, found.needed, found.freshness) == ("PERMIT", "now", (), "fresh")
         assert [(one.consent, one.rule, one.decides) for one in found.findings] == [(consent.id, 0, True)]
         other = await north.client.explain("trial", ExplainRequest(subject=subject, purposes=("TREAT",), requester="lab"))
         assert other.answer == "NO_CONSENT" and other.findings[0].missing == ("purposes",) and consent.id in other.needed[0]
         past = await command(lab, capsys, "access", "explain", "trial", subject, "--purpose", "HRESCH", "--at", "2020-01-01")
-        assert (past["answer"], past["basis"]) == ("INDETERMINATE", "past") and past["needed"]
+        assert (past["answer"], past["basis"], past["freshness"]) == ("INDETERMINATE", "past", "unknown") and past["needed"]
+        then = await lab.client.explain("trial", ExplainRequest(subject=subject, purposes=("HRESCH",), at=answer.time))
+        assert (then.answer, then.freshness, then.proven_by) == ("PERMIT", "fresh", answer.receipt_id), "a receipt of then proves it"
         earlier = await lab.client.explain("trial", ExplainRequest(subject=subject, purposes=("HRESCH",), at=before))
         assert earlier.answer in ("NO_CONSENT", "INDETERMINATE") and earlier.findings == ()
         by = await command(north, capsys, "access", "explain", "trial", subject, "--receipt", answer.receipt_id)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from medsync_protocol.access import Answer
-from medsync_protocol.decision import _matches, judge
+from medsync_protocol.decision import ConsentSettings, _matches, judge
 from medsync_protocol.directive import revocation_id
 from medsync_protocol.drafts import revocation_draft
+from medsync_protocol.errors import BadSignature
 from medsync_protocol.explaining import explain
 from medsync_protocol.ids import Instant
 from medsync_protocol.rule import Effect
@@ -101,3 +104,27 @@ def test_a_receipt_is_explained_by_the_view_that_it_was_decided_on() -> None:
     context.write("mercy", drafts)
     found = context["city"].desk.review.explain_receipt(entry)
     assert found.decision.answer is Answer.PERMIT and [one.decides for one in found.findings] == [True]
+
+
+def test_a_receipt_proves_that_a_view_was_fresh_when_it_was_decided_and_for_as_long_as_its_heartbeats_hold() -> None:
+    context = Context()
+    subject = context.enrol()
+    _, drafts = context["mercy"].desk.grant_attested(context.clock, subject, base=Effect.PERMIT)
+    context.write("mercy", drafts)
+    context.beat("mercy", "city", "coast")
+    entry, drafts = context["mercy"].desk.decide(context.clock, context.request(subject))
+    context.write("mercy", drafts)
+    decided, asked, desk = context.clock, context.request(subject), context["city"].desk
+    assert desk.explain(context.clock, asked).fresh is True
+    assert desk.review.explain_receipt(entry).fresh is True
+    assert desk.explain(context.clock, asked, decided).fresh is None, "nobody keeps heartbeats"
+    limit = ConsentSettings().age_for(asked.purposes)
+    for at, fresh in ((decided, True), (decided + limit, True), (decided + limit + 1, None), (decided - 1, None)):
+        assert desk.explain(context.clock, asked, Instant(at), entry).fresh is fresh, at - decided
+    other = context.enrol("city", keys=("bob",))
+    assert desk.explain(context.clock, context.request(other), decided, entry).fresh is None, "another patient's proves nothing"
+    forged = replace(entry, receipt=replace(entry.receipt, signature=bytes(64)))
+    with pytest.raises(BadSignature):
+        desk.explain(context.clock, asked, decided, forged)
+    context.clock = Instant(context.clock + DAY)
+    assert context["city"].desk.explain(context.clock, asked).fresh is False

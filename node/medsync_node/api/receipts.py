@@ -42,6 +42,29 @@ async def find_receipt(node: Node, replica: Replica, subject: SubjectRef, named:
     raise not_found("unknown_receipt", "no such receipt here", "receipts are held by the parties of an access and by auditors")
 
 
+async def receipts_of(
+    node: Node, replica: Replica, subject: SubjectRef, since: int, until: int, limit: int
+) -> list[ReceiptEntry]:
+    """Receipts of a subject with their views, decided within [since, until] (ms), up to `limit` of those that came last."""
+    found: list[ReceiptEntry] = []
+    before = None
+    for _ in range(MAX_LOOKED_AT // PAGE):
+        page = await node.log(replica.context, (EntryKind.RECEIPT,), subject, before, PAGE)
+        for cursor, opened, _ in page:
+            before = cursor
+            try:
+                entry = decode_receipt(opened.payload)
+            except Malformed:
+                continue
+            if entry.view and since <= entry.receipt.time <= until:
+                found.append(entry)
+            if len(found) == limit:
+                return found
+        if not page:
+            break
+    return found
+
+
 def routes(node: Node) -> APIRouter:
     """Routes over this node."""
     router = APIRouter(tags=["access"])

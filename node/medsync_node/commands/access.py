@@ -186,6 +186,8 @@ def explain(
 def _reasons(found: Explanation) -> Iterator[str]:
     basis = {"now": "as this node sees it now", "past": "by what was written then", "receipt": "by the receipt's view"}
     yield f"{found.answer}{f': {found.reason}' if found.reason else ''} ({basis[found.basis]}, {moment(found.time)})"
+    fresh = {"fresh": "enough homes had been heard", "stale": "too few homes had been heard", "unknown": "whether enough homes had been heard is not known"}
+    yield f"{fresh[found.freshness]}{'' if found.proven_by is None else f', by receipt {found.proven_by[:16]}'}"
     for one in found.findings:
         place = "base decision" if one.rule is None else f"rule {one.rule}"
         place += "" if one.exception is None else f", exception {one.exception}"
