@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from medsync_client.calls import PATIENT, Call, path
 from medsync_client.consents import WirePeriod
+from medsync_client.errors import NodeFault
 from medsync_client.wire import Body, Hex16, Hex32, HexBytes, Level, Millis, Named, Problem, View
 
 AnswerName = Literal["PERMIT", "DENY", "NO_CONSENT", "INDETERMINATE", "ERASED"]
@@ -171,3 +172,21 @@ def accesses(
 def follow_path(context: str) -> str:
     """Where the log is followed: server-sent events of `AccessRow`."""
     return path("contexts", context, "access:stream")
+
+
+class Followed:
+    """Reads the lines of `follow_path`, one after another."""
+
+    def __init__(self) -> None:
+        self._id = ""
+
+    def read(self, line: str) -> tuple[str, AccessRow] | None:
+        """(id, entry) where a line ends one. Raises NodeFault for one that holds something else."""
+        if line.startswith("id:"):
+            self._id = line.removeprefix("id:").strip()
+        if not line.startswith("data:"):
+            return None
+        try:
+            return self._id, AccessRow.model_validate_json(line.removeprefix("data:"))
+        except ValidationError as error:
+            raise NodeFault("an entry that can't be read", code="unreadable_answer", advice="see the node's log") from error

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Generic, ParamSpec, Self, TypeVar
@@ -32,6 +32,7 @@ from medsync_client import receipts as _receipts
 from medsync_client import rewards as _rewards
 from medsync_client import status as _status
 from medsync_client import subjects as _subjects
+from medsync_client.accesses import AccessRow
 from medsync_client.address import Address
 from medsync_client.calls import PATIENT, Call, read_problem
 from medsync_client.errors import unreachable
@@ -103,9 +104,21 @@ class BlockingClient:
             yield lines
 
     @contextmanager
-    def _stream(self, path: str) -> Iterator[Iterator[str]]:
+    def follow_accesses(
+        self, context: str, subject: str | None = None, *, after: str | None = None, **filters: str
+    ) -> Iterator[Iterator[tuple[str, AccessRow]]]:
+        """The access log as it grows: (id, entry). `after`: the id of the last one seen; `filters` as of the list. Logged."""
+        query = {name: text for name, text in {"subject": subject, **filters}.items() if text is not None}
+        headers, parts = {} if after is None else {"Last-Event-ID": after}, _accesses.Followed()
+        with self._stream(_accesses.follow_path(context), query, headers) as lines:
+            yield (found for line in lines if (found := parts.read(line)) is not None)
+
+    @contextmanager
+    def _stream(
+        self, path: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[Iterator[str]]:
         try:
-            with self._http.stream("GET", path, timeout=PATIENT) as response:
+            with self._http.stream("GET", path, params=query, headers=headers, timeout=PATIENT) as response:
                 if response.status_code >= 400:
                     raise read_problem(response.status_code, response.read())
                 yield response.iter_lines()

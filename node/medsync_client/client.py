@@ -212,12 +212,11 @@ class Client:
 
 
 async def _rows(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, AccessRow]]:
-    at = ""
+    parts = _accesses.Followed()
     async for line in lines:
-        if line.startswith("id:"):
-            at = line.removeprefix("id:").strip()
-        if line.startswith("data:"):
-            yield at, AccessRow.model_validate(_event(line))
+        found = parts.read(line)
+        if found is not None:
+            yield found
 
 
 async def _events(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import trio
 from medsync_client import Address, BadRequest, Client, NotFound
 from medsync_client.accesses import AccessBatch, AccessRow, LoggedAccess
 from medsync_client.subjects import SubjectEnrol
+from medsync_node import cli
 from medsync_node.api.access_feed import PAGE
 from medsync_node.token_book import TokenBook
 from tests.node.api_world import PATIENCE, Party, form, make_home, running, same
@@ -43,7 +45,7 @@ async def told(feed: Feed, count: int) -> list[tuple[str, AccessRow]]:
         return [await anext(feed) for _ in range(count)]
 
 
-async def test_what_is_told_is_what_the_list_says_and_it_goes_on_where_it_was_left(tmp_path: Path) -> None:
+async def test_what_is_told_is_what_the_list_says_and_it_goes_on_where_it_was_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with world(tmp_path) as (north, lab, program, subject):
         async with program.follow_accesses("trial", subject) as feed:
             [(_, looking)] = await told(feed, 1)
@@ -63,6 +65,20 @@ async def test_what_is_told_is_what_the_list_says_and_it_goes_on_where_it_was_le
         assert [row.user for _, row in later] == ["b", *many]
         async with program.follow_accesses("trial", subject, after=later[-1][0]) as feed:
             assert {row.half for _, row in await told(feed, 1)} == {"log-read"}
+
+        # from the command line
+        home = north.daemon.node.home
+        assert home is not None
+        words = ["access", "follow", "trial", subject, "--after", later[-3][0], "--half", "disclosed", "--count", "2", "--home", str(home.path)]
+        capsys.readouterr()
+        assert await trio.to_thread.run_sync(lambda: cli.run([*words, "--ndjson"])) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [(one["id"], one["user"]) for one in lines] == [(at, row.user) for at, row in later[-2:]]
+        assert await trio.to_thread.run_sync(lambda: cli.run([*words, "--json"])) == 0
+        assert json.loads(capsys.readouterr().out) == {"ok": True, "entries": lines}
+        assert await trio.to_thread.run_sync(lambda: cli.run([*words[:-4], *words[-2:], "--json"])) == 2, "without an end"
+        assert await trio.to_thread.run_sync(lambda: cli.run(words)) == 0
+        assert f"released  {many[-1]}, lab  north  HRESCH  {subject}  {later[-1][0]}" in capsys.readouterr().out
 
         # of all patients: each one's reading is logged once, and what that adds starts nothing anew
         other = (await north.client.enrol_subject("trial", SubjectEnrol())).subject

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from medsync_node.commands import glass
+from medsync_node.commands import follow, glass
 from medsync_node.commands.exits import ExitCode
 from medsync_node.commands.options import ContextName, Home, Json, examples, millis, node
 from medsync_node.commands.output import moment, show, table
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Request access, break glass, explain decisions, and list who asked.")
 glass.register(app)
+follow.register(app)
 
 SubjectName = Annotated[str, typer.Argument(metavar="SUBJECT", help="Pseudonym or card.")]
 HalfName = Literal["requested", "disclosed", "refused", "break-glass", "log-read"]
