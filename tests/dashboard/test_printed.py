@@ -79,6 +79,12 @@ def test_an_accounting_fills_several_pages_and_its_totals_are_right(
         assert "Not complete" not in whole
     assert visitor.page.locator("script").count() == 0
 
+    visitor.go(f"/c/shared/subjects/{subject}")
+    visitor.page.get_by_label("Suspended for").select_option("south")
+    visitor.page.get_by_role("button", name="Make a sheet").click()
+    visitor.page.wait_for_url(re.compile("accounting.*suspend"))
+    assert "part of this accounting is suspended" in visitor.text and "south" not in visitor.text
+
     # what the patient's own signature authorised is counted and left out
     visitor.go(f"/c/shared/subjects/{world.subject.subject}/accounting")
     (page_,) = printed(visitor.page, tmp_path / "authorised.pdf")

@@ -36,7 +36,7 @@ async def account(visit: Visit) -> Response:
     query, named = visit.query, visit.place("subject")
     call = accounting.accounting(
         visit.context, named, mode=one_of(query.get("mode", "hipaa528"), get_args(accounting.Mode)), since=day(query.get("since")),
-        until=day(query.get("until"), end=True),
+        until=day(query.get("until"), end=True), suspend=query.get("suspend"),
     )  # fmt: skip
     found = await visit.ask(call)
     name = (await visit.ask(contexts.context(visit.context))).name
