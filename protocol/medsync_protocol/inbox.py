@@ -334,7 +334,7 @@ class Inbox:
 
     def _anchor_pull(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         anchoring = self._held.checkpoints(replica.context).anchoring
-        if anchoring is None or not self._inside(session, replica):
+        if anchoring is None or not (self._inside(session, replica) or self._is_shown(session, replica, 1)):
             return []
         return [Send(session.peer, frames.encode(FrameKind.ANCHOR, replica.context, anchoring.encode()))]
 

@@ -316,8 +316,15 @@ class MembershipFold:
         return self._nodes[self._index[op_id]].author
 
     def admitting(self, member: MemberId) -> list[OpId]:
-        """Every operation that admits the member, void ones too."""
-        return [n.op_id for n in self._nodes if isinstance(n.action, Admit) and n.action.card.member == member]
+        """Every operation that admits the member, in a lost one's place too, and void ones too."""
+        return [n.op_id for n in self._nodes if isinstance(n.action, Admit | Rekey) and n.action.card.member == member]
+
+    def replaced_by(self, member: MemberId) -> set[MemberId]:
+        """In whose place somebody wanted the member."""
+        return {
+            n.action.member for n in self._nodes
+            if isinstance(n.action, Rekey) and n.action.card.member == member != n.action.member
+        }  # fmt: skip
 
     def removing_under(self, key_id: KeyId, member: MemberId) -> list[OpId]:
         """Every removal of the member that brought this key."""

@@ -32,6 +32,7 @@ class Draft:
         self.members: dict[MemberId, Standing] = {}
         self.cards: dict[MemberId, MemberCard] = {}
         self.devices: dict[DeviceId, MemberId] = {}
+        self.certified: dict[DeviceId, tuple[OpId, ...]] = {}
         self.seniority: dict[MemberId, int] = {}
         self.removed: tuple[Removed, ...] = ()
         self.keys: dict[KeyId, KeyEpoch] = {}
@@ -92,6 +93,7 @@ class Draft:
                 self._voters = None
             case DeviceAdd() as d if d.member == author:
                 self.devices.setdefault(d.device, author)
+                self._certified(op_id, d.device)
                 self.certificates.setdefault(d.device, (author, d.certificate))
             case DeviceRevoke() as d if self.devices.get(d.device) == author:
                 del self.devices[d.device]
@@ -149,6 +151,10 @@ class Draft:
             self.seniority.setdefault(card.member, generation)
         self.admissions[card.member] = (*self.admissions.get(card.member, ()), op_id)
         self.devices.setdefault(card.device, card.member)  # nobody certifies another's device away
+        self._certified(op_id, card.device)
+
+    def _certified(self, op_id: OpId, device: DeviceId) -> None:
+        self.certified[device] = (*self.certified.get(device, ()), op_id)
 
     def hand_out(self, key_id: KeyId, member: MemberId) -> None:
         """Somebody was given an epoch key."""
@@ -306,7 +312,7 @@ class Draft:
 
 
 _SHOWN: Final = frozenset({
-    "admissions", "cards", "certificates", "devices", "invitations", "keys", "members", "proposals", "renewals", "resumed",
+    "admissions", "cards", "certificates", "certified", "devices", "invitations", "keys", "members", "proposals", "renewals", "resumed",
     "seniority", "voter_keys",
 })  # fmt: skip
 
@@ -318,6 +324,18 @@ def highest(*cut_offs: Iterable[tuple[ChainId, int]]) -> CutOff:
         for chain, stands in cut_off:
             upto[chain] = max(stands, upto.get(chain, 0))
     return tuple(sorted(upto.items()))
+
+
+def device_given(action: Action) -> DeviceId | None:
+    """The device that an action certifies."""
+    match action:
+        case Genesis(founder=card) | Admit(card=card):
+            return card.device
+        case Rekey(member=member, card=card) if card.member != member:
+            return card.device
+        case DeviceAdd(device=device):
+            return device
+    return None
 
 
 def target_of(action: Action) -> MemberId | None:

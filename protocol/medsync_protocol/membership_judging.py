@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from medsync_protocol.actions import Action, Admit, Endorse, Genesis, Leave, Rekey, Remove, SetRole
-from medsync_protocol.ids import ChainId, MemberId, OpId, Seen
+from medsync_protocol.actions import Action, Admit, DeviceRevoke, Endorse, Genesis, Leave, Rekey, Remove, SetRole
+from medsync_protocol.ids import ChainId, DeviceId, MemberId, OpId, Seen, device_of
 from medsync_protocol.kinds import Role, Verdict
-from medsync_protocol.membership_draft import Draft, target_of
+from medsync_protocol.membership_draft import Draft, device_given, target_of
 from medsync_protocol.membership_state import MembershipState, Proposal
 from medsync_protocol.membership_verdicts import Verdicts
 
@@ -85,20 +85,25 @@ class Reach:
 
 
 class Roots:
-    """Where standing comes from: whoever was admitted or promoted only by what turned out void never was."""
+    """Where standing comes from: whoever was admitted or promoted only by what turned out void never was, nor a device
+    that was added only by that."""
 
     def __init__(self) -> None:
+        self._devices: dict[DeviceId, tuple[int, ...]] = {}
         self._given: dict[tuple[MemberId, bool], tuple[int, ...]] = {}
         self._taken: dict[tuple[MemberId, bool], tuple[Reach, ...]] = {}
 
     def copy(self) -> Roots:
         """One that goes on from here."""
         other = Roots()
-        other._given, other._taken = dict(self._given), dict(self._taken)
+        other._given, other._taken, other._devices = dict(self._given), dict(self._taken), dict(self._devices)
         return other
 
     def note(self, reach: Reach, action: Action, author: MemberId, draft: Draft) -> None:
         """An action counts: what it gives or takes. The flag is for the admin role, without it membership."""
+        device = device_given(action)
+        if device is not None:
+            self._devices[device] = (*self._devices.get(device, ()), reach.index)
         match action:
             case Genesis(founder=card):
                 self._give(reach, card.member, (True, False))
@@ -130,7 +135,8 @@ class Roots:
         """The verdict when nothing that counts in the operation's past gave its author what it takes; else None."""
         if isinstance(node.action, Genesis):
             return None
-        if not self._stands(node.past, author, admin=False):
+        certified = any(node.past >> i & 1 for i in self._devices.get(device_of(node.chain), ()))
+        if not certified or not self._stands(node.past, author, admin=False):
             return Verdict.VOID_NOT_A_MEMBER
         if node.admin and not self._stands(node.past, author, admin=True):
             return Verdict.VOID_ROLE
@@ -158,6 +164,8 @@ class Judging:
         self._mask = ground.mask | chosen
         self._order = sorted(bits(chosen), key=lambda i: (nodes[i].generation, nodes[i].op_id))
         self._given = frozenset(i for i in self._order if nodes[i].op_id in given) if given else frozenset()
+        if self._given:  # what is final comes first: nothing beside it may rest on what it took away (S9)
+            self._order.sort(key=lambda i: i not in self._given)
         self._own = {i: given[nodes[i].op_id] if i in self._given else nodes[i].own for i in self._order}
         for i in bits(forked & chosen):
             if i not in self._given:
@@ -201,12 +209,13 @@ class Judging:
         return proposal is not None and proposal.needed > 0
 
     def _candidates(self) -> list[int]:
-        """Removals and demotions that their own past allows: final ones first, then by rank of their authors."""
+        """Removals, demotions and revocations of devices that their own past allows: final ones first, then by rank of
+        their authors, and of one author what takes a device back first: the others may be by that device."""
         found = [
             i
             for i in self._order
             if self._own[i].effective
-            and target_of(self._nodes[i].action) is not None
+            and (target_of(self._nodes[i].action) is not None or self._revokes(i))
             and (not self._by_votes(i) or i in self._votes)
         ]
         found += [
@@ -216,7 +225,13 @@ class Judging:
             and self._nodes[i].op_id in self._ground.draft.proposals
             and target_of(self._nodes[i].action) is not None
         ]
-        return sorted(found, key=lambda i: (not self._final(i), *self._nodes[i].rank, self._nodes[i].op_id))
+        return sorted(
+            found,
+            key=lambda i: (not self._final(i), *self._nodes[i].rank, not self._revokes(i), self._nodes[i].op_id),
+        )
+
+    def _revokes(self, i: int) -> bool:
+        return isinstance(self._nodes[i].action, DeviceRevoke)
 
     def _final(self, i: int) -> bool:
         proposal = self._nodes[i].proposal
@@ -273,11 +288,19 @@ class Judging:
 
     def _voided_by(self, r: int, reach: Reach) -> Iterator[int]:
         """Strong remove: what the target did concurrently, and concurrent admissions of it. A demotion: its admin acts.
+        A revoked device: what its member did by it.
 
         What a policy spares beside a removal, it spares until the removal is final (PROTOCOL §3.8).
         """
         removal, final = self._nodes[r], self._final(r)
         if removal.forward and not final:
+            return
+        if isinstance(removal.action, DeviceRevoke):
+            for i in self._order:
+                node = self._nodes[i]
+                by_it = node.author == removal.author and device_of(node.chain) == removal.action.device
+                if by_it and reach.beside(i, node.past):
+                    yield i
             return
         target, demotion = target_of(removal.action), isinstance(removal.action, SetRole)
         for i in self._order:

@@ -96,6 +96,7 @@ class MembershipState:
 
     `proposals` holds open ones and those that still cool down; `k` is the newest checkpoint that enough members said they
     knew, in what they wrote here. `certificates`: who signed for devices that came beside the one a member was admitted with.
+    `certified`: the operations that certified each device, of those that count, also of one that was revoked since.
     `renewals`: the operation by which a member last renewed its sealing key, and its keys before, newest first.
     """
 
@@ -117,6 +118,7 @@ class MembershipState:
     proposals: Mapping[OpId, Proposal] = field(default_factory=dict)
     resumed: Mapping[ChainId, tuple[Resumed, ...]] = field(default_factory=dict)
     certificates: Mapping[DeviceId, tuple[MemberId, bytes]] = field(default_factory=dict)
+    certified: Mapping[DeviceId, tuple[OpId, ...]] = field(default_factory=dict)
     renewals: Mapping[MemberId, tuple[OpId, tuple[bytes, ...]]] = field(default_factory=dict)
     k: int = 0
 

@@ -41,7 +41,11 @@ def _out_by(replica: Replica, member: MemberId) -> list[OpId]:
     if removals or member in state.members:
         return removals
     void = replica.fold.admitting(member)
-    return [*void, *replica.fold.putting_out({replica.fold.author_of(op_id) for op_id in void})] if void else []
+    if not void:
+        return []
+    lost = replica.fold.replaced_by(member)
+    first = [op_id for r in state.removed if r.member in lost and r.device is None for op_id in (r.op_id, *r.votes)]
+    return [*void, *replica.fold.putting_out({replica.fold.author_of(op_id) for op_id in void}), *first]
 
 
 def farewell(replica: Replica, member: MemberId) -> Vector | None:

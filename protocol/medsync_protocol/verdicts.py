@@ -72,6 +72,11 @@ class Judge:
         admissions = state.admissions.get(author, ())
         if not any(self._fold.in_past(op_id, slot.heads) for op_id in admissions):
             return Verdict.VOID_NOT_A_MEMBER  # what admitted it turned out void
+        device = device_of(chain)
+        if state.devices.get(device) != author and not any(
+            self._fold.in_past(op_id, slot.heads) for op_id in state.certified.get(device, ())
+        ):
+            return Verdict.VOID_NOT_A_MEMBER  # what certified its device turned out void
         return Verdict.VOID_AFTER_CUT_OFF if self._cut_off(chain, seq, slot, author, state) else verdict
 
     def _resumed(self, chain: ChainId, seq: int, slot: Slot, state: MembershipState) -> bool:

@@ -203,6 +203,46 @@ def test_a_device_that_is_revoked_takes_no_other_with_it() -> None:
     assert verdict(history, history.act("ann", [revoked], Merge(), number=1)) is Verdict.VOID_NOT_A_MEMBER
 
 
+def test_what_a_stolen_device_does_beside_its_revocation_is_void_and_what_it_certifies_too() -> None:
+    history = History()
+    head = history.found("ann", "bea")
+    added = history.act("ann", [head], DeviceAdd(member=member("ann"), device=device("ann", 1), certificate=bytes(64)))
+    history.act("ann", [added], DeviceRevoke(device=device("ann", 1), cut_off=()))
+    further = DeviceAdd(member=member("ann"), device=device("ann", 2), certificate=bytes(64))
+    another = history.act("ann", [added], further, number=1)
+    stolen = [
+        history.act("ann", [added], remove("bea", staying=("ann",)), number=1), another,
+        history.act("ann", [another], Leave(cut_off=()), number=2),
+    ]  # fmt: skip
+    assert not any(verdict(history, one).effective for one in stolen)
+    assert names(history) >= {"ann", "bea"} and set(history.state().devices) == {device("ann"), device("bea")}
+
+
+def test_of_one_author_the_revocation_of_a_device_is_judged_first() -> None:
+    for rank in (0, 255):
+        history = History()
+        head = history.found("ann", "bea")
+        added = history.act("ann", [head], DeviceAdd(member=member("ann"), device=device("ann", 1), certificate=bytes(64)))
+        revoked = history.act("ann", [added], DeviceRevoke(device=device("ann", 1), cut_off=()), rank=rank)
+        history.act("bea", [added], remove("ann", staying=("bea",)))
+        stolen = history.act("ann", [added], remove("bea", staying=("ann",)), number=1, rank=128)
+        assert verdict(history, revoked) is Verdict.VOID_CONCURRENT_REMOVAL or not verdict(history, stolen).effective
+
+
+def test_the_last_admin_stays_beside_a_removal_that_is_final_and_was_written_later() -> None:
+    history = History()
+    head = history.found("ann", "bea", "cay")
+    here = history.act("ann", [head], Merge())
+    beside = history.act("ann", [head], remove("bea", staying=("ann", "cay")))
+    final = history.act("ann", [here], remove("cay", staying=("ann", "bea")))
+    left = history.act("ann", [here], Leave(cut_off=()), number=0, rank=1)
+    fold = history.fold()
+    fold.freeze(1, bytes(32), {op.op_id: Verdict.EFFECTIVE for op in history.ops if op.op_id != beside})
+    state = fold.state()
+    assert state.verdicts[final].effective and state.verdicts[left].effective
+    assert state.verdicts[beside] is Verdict.VOID_LAST_ADMIN and state.admins() == {member("bea")}
+
+
 def test_nobody_takes_anothers_device_over() -> None:
     history = History()
     head = history.found("ann", "bea")

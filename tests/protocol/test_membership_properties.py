@@ -7,8 +7,8 @@ from functools import cache
 
 import pytest
 
-from medsync_protocol.actions import Action, Admit, Genesis, Leave, Remove, Rotate, SetRole
-from medsync_protocol.ids import MemberId, OpId
+from medsync_protocol.actions import Action, Admit, DeviceRevoke, Genesis, Leave, Remove, Rotate, SetRole
+from medsync_protocol.ids import MemberId, OpId, device_of
 from medsync_protocol.kinds import Role, Verdict
 from medsync_protocol.membership import MembershipFold, quorum
 from medsync_protocol.policy import AnyAdmin
@@ -94,6 +94,11 @@ def hits(removal: Action, action: Action, author: MemberId | None) -> bool:
     return author == goal or (isinstance(action, Admit) and action.card.member == goal)
 
 
+def revokes(revocation: Action, op: Op) -> bool:
+    """Whether the operation is by the device that was revoked."""
+    return isinstance(revocation, DeviceRevoke) and device_of(op.chain) == revocation.device
+
+
 @blocks
 def test_what_counts_had_authority_and_no_removal_beside_it(block: int) -> None:
     for seed in seeds(block):
@@ -110,7 +115,8 @@ def test_what_counts_had_authority_and_no_removal_beside_it(block: int) -> None:
                     assert author in past.admins()
             for removal in removals:
                 if judged.concurrent(op.op_id, removal.op_id) and hits(removal.action, op.action, author):
-                    wins = op in removals and judged.rank(op) < judged.rank(removal)
+                    strikes = op in removals or isinstance(op.action, DeviceRevoke)
+                    wins = strikes and judged.rank(op) < judged.rank(removal)
                     assert wins, f"seed {seed}: {type(op.action).__name__} stands beside its author's removal"
 
 
@@ -119,13 +125,28 @@ def test_a_concurrent_removal_that_voids_is_itself_in_force(block: int) -> None:
     for seed in seeds(block):
         judged = judge(seed)
         removals = [op for op in judged.effective() if target(op.action) is not None]
+        revoked = [op for op in judged.effective() if isinstance(op.action, DeviceRevoke)]
         for op in judged.history.ops:
             if judged.state.verdicts[op.op_id] is Verdict.VOID_CONCURRENT_REMOVAL:
                 author = judged.author(op)
                 assert any(
                     judged.concurrent(op.op_id, removal.op_id) and hits(removal.action, op.action, author)
                     for removal in removals
+                ) or any(
+                    judged.concurrent(op.op_id, one.op_id) and author == judged.author(one) and revokes(one.action, op)
+                    for one in revoked
                 ), f"seed {seed}: voided by nothing that counts"
+
+
+@blocks
+def test_nothing_of_a_revoked_device_counts_beside_its_revocation(block: int) -> None:
+    for seed in seeds(block):
+        judged = judge(seed)
+        for one in judged.effective():
+            if isinstance(one.action, DeviceRevoke):
+                beside = [op for op in judged.effective() if revokes(one.action, op) and judged.concurrent(op.op_id, one.op_id)]
+                of_author = [op for op in beside if judged.author(op) == judged.author(one)]
+                assert not of_author, f"seed {seed}: {type(of_author[0].action).__name__} by a device that was revoked"
 
 
 @blocks
