@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from medsync_protocol.actions import (
-    Action, Admit, DeviceAdd, Genesis, Leave, Remove, Rotate, SetRole,
+    Action, Admit, DeviceAdd, DeviceRevoke, Endorse, Genesis, Leave, Rekey, Remove, Rotate, SetRole,
 )  # fmt: skip
 from medsync_protocol.ids import ContextId, DeviceId, KeyId, MemberId, OpId, device_of
 from medsync_protocol.kinds import Role
@@ -62,19 +62,30 @@ def usurped(replica: Any) -> Iterator[str]:
 
 
 def _owner(device: DeviceId, before: frozenset[OpId], past: Past) -> MemberId | None:
+    """Whose device it is, unless somebody took it back later on."""
     for op_id in before:
         match past.read[op_id][1]:
-            case Genesis(founder=card) | Admit(card=card) if card.device == device:
-                return card.member
+            case Genesis(founder=card) | Admit(card=card) | Rekey(card=card) if card.device == device:
+                owner = card.member
             case DeviceAdd(member=member, device=added) if added == device:
-                return member
+                owner = member
+            case _:
+                continue
+        if not any(_revokes(past.read[other][1], device) and op_id in past.of(other) for other in before):
+            return owner
     return None
+
+
+def _revokes(action: Action, device: DeviceId) -> bool:
+    return isinstance(action, DeviceRevoke) and action.device == device
 
 
 def _stands(who: MemberId, before: frozenset[OpId], past: Past, *, admin: bool) -> bool:
     """Whether something in `before` gives it that nothing later in `before` takes away."""
-    given = [op for op in before if _gives(past.read[op][1], who, admin)]
-    taken = [op for op in before if _takes(past, op, who, admin)]
+    voted = {action.proposal for op in before if isinstance(action := past.read[op][1], Endorse) and action.yes}
+    counts = [op for op in before if op in voted or not isinstance(past.read[op][1], Rekey)]
+    given = [op for op in counts if _gives(past.read[op][1], who, admin)]
+    taken = [op for op in counts if _takes(past, op, who, admin)]
     return any(not any(give in past.of(take) for take in taken) for give in given)
 
 
@@ -86,6 +97,8 @@ def _gives(action: Action, who: MemberId, admin: bool) -> bool:
             return card.member == who and (not admin or role is Role.ADMIN)
         case SetRole(member=member, role=Role.ADMIN):
             return admin and member == who
+        case Rekey(member=lost, card=card):
+            return card.member == who != lost
     return False
 
 
@@ -94,6 +107,8 @@ def _takes(past: Past, op_id: OpId, who: MemberId, admin: bool) -> bool:
     match action:
         case Remove(member=member):
             return member == who
+        case Rekey(member=member, card=card):
+            return member == who != card.member
         case Leave():
             return _owner(device_of(header.chain), past.of(op_id), past) == who
         case SetRole(member=member, role=role):

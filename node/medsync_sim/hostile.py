@@ -15,6 +15,7 @@ from medsync_protocol.actions import Action, Remove, encode_action
 from medsync_protocol.application import Draft
 from medsync_protocol.errors import Invalid
 from medsync_protocol.governance import cut_off
+from medsync_protocol.identity import Identity
 from medsync_protocol.ids import ChainId, KeyId, MemberId, OpId
 from medsync_protocol.kinds import OpKind, Plane, Verdict
 from medsync_protocol.operation import NO_KEY, NO_OP, Header, Operation, build, sealing_context
@@ -42,15 +43,16 @@ def knowledge(node: SimNode, world: World) -> Knowledge:
 
 
 class Forger:
-    """Signs for one hostile node, on chains of its own that no honest node expects."""
+    """Signs for one hostile node, on chains of its own that no honest node expects; by `identity` with another device."""
 
-    def __init__(self, world: World, node: SimNode) -> None:
+    def __init__(self, world: World, node: SimNode, identity: Identity | None = None) -> None:
         self.world, self.node = world, node
+        self.identity = identity or node.identity
         self._chains: dict[ChainId, tuple[int, OpId]] = {}
 
     def chain(self, label: str) -> ChainId:
         """A further chain of the node's device: anybody may begin as many as it likes."""
-        return ChainId(self.node.device + hashlib.sha256(label.encode()).digest()[:8])
+        return ChainId(self.identity.device + hashlib.sha256(label.encode()).digest()[:8])
 
     def begin(self, chain: ChainId, seq: int, prev: OpId) -> None:
         """Go on from here, whatever was signed before."""
@@ -85,7 +87,7 @@ class Forger:
 
     @property
     def _seed(self) -> bytes:
-        return self.node.identity.device_seed
+        return self.identity.device_seed
 
     def _header(self, known: Knowledge, plane: Plane, kind: int, key_id: KeyId, chain: ChainId) -> Header:
         replica = self.node.replica(self.world.the_context)

@@ -114,13 +114,15 @@ class Invariants:
     # -- as time passes ---------------------------------------------------------------------------------------
 
     def look(self, world: World) -> Iterator[Finding]:
-        """S1 among nodes with equal sets, S4 of what is settled, L6 of every buffer."""
+        """S1 among nodes with equal sets, S4 of what is settled, S9 after blocks came or went, L6 of every buffer."""
         told: dict[Any, tuple[str, Any]] = {}
         for node in world.honest():
             if node.stuck:
                 continue
             for context, replica in node.engine.replicas.items():
                 yield from self._bounded(world, node, replica)
+                if replica.membership.members and not replica.membership.admins():
+                    yield world.broke("S9", f"{node.name} sees a context without an admin")
                 yield from self._kept(world, node, context)
                 set_of, said = view(node, context)
                 first = told.setdefault(set_of, (node.name, said))

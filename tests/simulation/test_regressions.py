@@ -81,3 +81,7 @@ def test_what_every_disk_lost_is_waited_for_and_said_to_be() -> None:
     found = run("rotten-disks", seed=1258, crypto="memoised")
     assert not found.violations
     assert found.facts["operations lost on every disk"] and found.facts["checkpoint lost on every disk"] == 3
+
+
+def test_who_came_in_a_lost_members_place_and_is_out_again_learns_so() -> None:
+    assert not run("devices", seed=99, crypto="memoised").violations
