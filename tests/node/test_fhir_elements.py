@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsync_node.fhir import NotComputed, directive_text
+from fhir.resources.parameters import Parameters
+from medsync_client.accesses import AccessAnswer, Ended
+from medsync_node.fhir import NotComputed, deciding, directive_text
 from medsync_node.fhir.audit_event import event_id, place_of
 from medsync_node.fhir.parsing import MAX_DEPTH, parse
 from tests.node.test_fhir_consent import V3, actor, coding, r4, r5
@@ -75,3 +77,15 @@ def test_an_events_id_tells_where_it_stands_and_is_an_id_of_fhir(op: bytes, seq:
 def test_an_event_has_one_id(text: str) -> None:
     found = place_of(text)
     assert found is None or event_id(found[0].hex(), *found[1:]) == text
+
+
+def test_an_answer_names_what_took_a_consent_back() -> None:
+    ended = Ended(consent="aa" * 32, why="revoked", document="bb" * 32, signed_at=0, recorded=1)
+    given = AccessAnswer(answer="NO_CONSENT", reason="", custodian="cc" * 32, time=5, ended=(ended,))
+    found = deciding.answer(given, {"aa" * 32: "dd" * 32}, None)
+    assert Parameters.model_validate(found).parameter
+    [part] = [one["part"] for one in found["parameter"] if one["name"] == "ended"]
+    told = {one["name"]: next(value for name, value in one.items() if name != "name") for one in part}
+    assert told == {
+        "consent": {"reference": f"Consent/{'dd' * 32}"}, "why": "revoked", "by": "bb" * 32, "signed": "1970-01-01T00:00:00.000Z",
+    }  # fmt: skip

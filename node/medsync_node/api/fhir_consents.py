@@ -188,7 +188,7 @@ class FhirConsents:
         replica = find_replica(self._node, context)
         asked = deciding.question(parse(await request.body(), "Parameters"))
         given, half = await ask(self._node, context, asked)
-        resources = _resources(self._node, replica, find_subject(replica, asked.subject)) if given.rules else {}
+        resources = _resources(self._node, replica, find_subject(replica, asked.subject)) if given.rules or given.ended else {}
         ids = {consent.id: id_ for id_, consent in resources.items()}
         return answered(deciding.answer(given, ids, None if half is None else event_id(half[0].hex(), half[1], half[2])))
 

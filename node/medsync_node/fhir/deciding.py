@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Final
 
-from medsync_client.accesses import AccessAnswer, AccessRequest
+from medsync_client.accesses import AccessAnswer, AccessRequest, Ended
 
 from medsync_node.fhir import codings, dates, references
 from medsync_node.fhir.export import instant
@@ -99,6 +99,7 @@ def answer(answered: AccessAnswer, consents: Mapping[str, str], event: str | Non
         {"name": "answer", "valueCode": answered.answer},
         *({"name": "obligation", "valueString": text} for text in answered.obligations),
         *({"name": "consent", "valueReference": {"reference": f"Consent/{one}"}} for one in named),
+        *(_ended(one, consents.get(one.consent, one.consent)) for one in answered.ended),
         {"name": "custodian", "valueReference": references.organisation(answered.custodian)},
         {"name": "time", "valueInstant": instant(answered.time)},
     ]
@@ -110,3 +111,10 @@ def answer(answered: AccessAnswer, consents: Mapping[str, str], event: str | Non
     if event is not None:
         found.append({"name": "auditEvent", "valueReference": {"reference": f"AuditEvent/{event}"}})
     return {"resourceType": "Parameters", "parameter": found}
+
+
+def _ended(one: Ended, resource: str) -> dict[str, Any]:
+    return {"name": "ended", "part": [
+        {"name": "consent", "valueReference": {"reference": f"Consent/{resource}"}}, {"name": "why", "valueCode": one.why},
+        {"name": "by", "valueString": one.document}, {"name": "signed", "valueInstant": instant(one.signed_at)},
+    ]}  # fmt: skip
