@@ -219,8 +219,15 @@ class MedSyncApplication:
 
     def subjects(self) -> list[SubjectRef]:
         """Pseudonyms with an effective enrolment, ascending."""
-        held = (subject for subject in sorted(self._files) if self.standing(subject) is not None)
-        return [subject for subject in held if not self.hidden(subject)]
+        return [subject for subject in self.filed() if self.listed(subject)]
+
+    def filed(self, after: bytes = b"") -> list[SubjectRef]:
+        """Every pseudonym greater than `after` that anything is held of, ascending; `listed` says which are shown."""
+        return sorted(subject for subject in self._files if subject > after)
+
+    def listed(self, subject: SubjectRef) -> bool:
+        """Whether it has an effective enrolment and was not erased."""
+        return self.standing(subject) is not None and not self.hidden(subject)
 
     def standing(self, subject: SubjectRef) -> Standing | None:
         """The subject's record as its effective revisions have it; None when there is none."""
@@ -488,8 +495,4 @@ def _reach(
 
 
 def _denials_of(counted: Counted) -> Counted:
-    return Counted(
-        id=counted.id, directive=counted.directive, permits=False, denies=counted.denies,
-        contested=counted.contested, reason=counted.reason or "the link between the pseudonyms is one-sided",
-        ended=counted.ended,
-    )  # fmt: skip
+    return replace(counted, permits=False, reason=counted.reason or "the link between the pseudonyms is one-sided")
