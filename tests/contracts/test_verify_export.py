@@ -87,7 +87,7 @@ def test_its_cover_says_where_it_ends(anchored: tuple[Anchored, Records]) -> Non
     assert (found.held, found.checkpoints, found.beyond, found.entries.total()) == (8, 3, 1, 10)
     page = " ".join(cover_sheet(found, file="trial.ndjson.gz", context=None, made=0, by="<i>&").split())
     assert f"medsync verify {address} --rpc URL --rpc OTHER-URL --export trial.ndjson.gz</pre>" in page
-    assert "number 3, the last of 3" in page and "1 operations that are not final yet" in page and "1 for: role" in page
+    assert "number 3, the last of 3" in page and "1 operation that is not final yet" in page and "1 for: role" in page
     assert "gzip -dc trial.ndjson.gz | sha256sum" in page and found.digest in page and f"{anchored[0].head.log_root:#066x}" in page
     assert "as &lt;i&gt;&amp; held it" in page and "<i>" not in page
 
