@@ -80,8 +80,14 @@ class Home:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the home for this process. Raises OperatorError when another one does."""
-        descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        """Hold the home for this process. Raises OperatorError when another one does, or it can't be written."""
+        try:
+            descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        except OSError as error:
+            raise OperatorError(
+                f"this home can't be written: {error.strerror}",
+                advice="a node writes from its start on: mount its disk for writing, or run as the user that owns the home",
+            ) from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

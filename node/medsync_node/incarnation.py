@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 import trio
 
 from medsync_node.home import Home
@@ -15,6 +16,7 @@ from medsync_node.store import Store, Synchronous
 from medsync_protocol.engine import Engine
 from medsync_protocol.journal import Guard, Restart, may_continue
 
+log = structlog.get_logger()
 FACT: Final = "incarnation"
 KEEP_SECONDS: Final = 1.0  # between looks: a copy of the journal put back is older than that
 INCARNATION_BYTES: Final = 8
@@ -28,6 +30,8 @@ class Incarnation:
     name: bytes
     identity: bytes
     written: int
+    behind: bool = False
+    """Whether the guard could not be written last time."""
 
     @staticmethod
     @contextmanager
@@ -45,13 +49,25 @@ class Incarnation:
             yield kept
         finally:
             kept.written = max(kept.written, store.reader.own_operations())
-            kept.write()
+            kept.try_write()
 
     def write(self) -> None:
         """Put what is known now beside the database."""
         self.home.write_guard(
             Guard(file_identity=self.identity, incarnation=self.name, next_seq=self.written)
         )
+
+    def try_write(self) -> bool:
+        """As `write`; False where the disk takes nothing now. What runs goes on: the guard follows when it can."""
+        try:
+            self.write()
+        except OSError as error:
+            if not self.behind:
+                log.warning("the restart guard can't be written", why=error.strerror)
+            self.behind = True
+        else:
+            self.behind = False
+        return not self.behind
 
     async def keep(self, engine: Engine) -> None:
         """Note from time to time how many own operations there are, for ever."""
@@ -64,6 +80,6 @@ class Incarnation:
                 for chain, count in replica.vector.items()
                 if chain[:32] in devices
             )
-            if count > self.written:
-                self.written = count
-                await trio.to_thread.run_sync(self.write)
+            if count > self.written or self.behind:
+                self.written = max(self.written, count)
+                await trio.to_thread.run_sync(self.try_write)

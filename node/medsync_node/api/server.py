@@ -20,9 +20,9 @@ import trio
 from hypercorn.config import Config as ServerConfig
 from hypercorn.trio import run as hypercorn_run
 from hypercorn.trio import serve
-from hypercorn.trio.tcp_server import TCPServer
 from starlette.types import ASGIApp
 
+from medsync_node.api.connections import Connection
 from medsync_node.api.fhir_answers import AsOutcomes
 from medsync_node.api.guards import ReadOnly, RequireToken
 from medsync_node.config import ApiConfig
@@ -38,23 +38,7 @@ BACKLOG: Final = 128
 REQUESTS_A_CONNECTION: Final = 1 << 30  # a bulk writer keeps its connection
 
 
-class ContainedConnection(TCPServer):
-    """One connection. What a caller's bytes make hypercorn raise ends that connection; stock, it ends the whole server."""
-
-    async def run(self) -> None:
-        """Serve it to its end."""
-        try:
-            await super().run()
-        except* Exception as group:
-            log.warning("a connection to the API ended badly", why=type(_leaf(group)).__name__)
-
-
-hypercorn_run.TCPServer = ContainedConnection  # type: ignore[attr-defined]  # where `serve` looks it up
-
-
-def _leaf(group: BaseExceptionGroup[Exception]) -> BaseException:
-    first = group.exceptions[0]
-    return _leaf(first) if isinstance(first, BaseExceptionGroup) else first
+hypercorn_run.TCPServer = Connection  # type: ignore[attr-defined]  # where `serve` looks it up
 
 
 class CannotServe(OperatorError):
