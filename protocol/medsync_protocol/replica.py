@@ -116,6 +116,11 @@ class Replica:
         return self.chains.vector()
 
     @property
+    def latest(self) -> int:
+        """Time in ms of the latest operation held: what this node writes comes after it, whatever its clock says."""
+        return self._clock >> 16
+
+    @property
     def role(self) -> Role | None:
         """This node's member's role; None when it is no member."""
         standing = self.membership.members.get(self.member)

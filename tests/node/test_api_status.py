@@ -31,11 +31,11 @@ async def status(node: Node) -> dict[str, list[str]]:
 
 @asynccontextmanager
 async def node_with_clock(
-    network: MemoryNetwork, path: Path, ahead: Callable[[], int]
+    network: MemoryNetwork, path: Path, ahead: Callable[[], int], name: str = "odd"
 ) -> AsyncIterator[Node]:
     """A node whose clock is ahead by so many milliseconds."""
-    who = identity("odd")
-    with Store(path / "odd.db", storage_key=who.storage_key) as store:
+    who = identity(name)
+    with Store(path / f"{name}.db", storage_key=who.storage_key) as store:
         async with (
             network.open(who.device) as transport,
             running(
@@ -80,6 +80,34 @@ async def test_who_joins_with_a_clock_ten_minutes_behind_is_told_why_nothing_com
         await until(lambda: any(len(one.parking) for one in odd.engine.replicas.values()))
         (warning,) = await clock_warnings(odd)
         assert "hospitals" in warning and "NTP" in warning
+
+
+async def test_a_clock_that_jumps_ahead_and_back_holds_up_nobody_and_what_was_written_arrives(tmp_path: Path) -> None:
+    network, everybody, jump = MemoryNetwork(), [0], [0]
+    async with (
+        node_with_clock(network, tmp_path, lambda: everybody[0], "north") as north,
+        node_with_clock(network, tmp_path, lambda: everybody[0] + jump[0]) as odd,
+    ):
+        context = await connect([north, odd])
+
+        async def enrol(node: Node) -> None:
+            _, drafts = node.engine.desk(context).enrol(Instant(node.now()))
+            await node.perform(lambda now: node.engine.submit(now, context, drafts))
+
+        jump[0] = TEN_MINUTES
+        await enrol(odd)
+        jump[0] = 0
+        await enrol(odd)
+        await until(lambda: len(north.engine.replicas[context].parking) > 0)
+        (warning,) = [one for one in await clock_warnings(north) if "time has not come" in one]
+        (own,) = [one for one in await clock_warnings(odd) if "gone back" in one]
+        assert "NTP" in warning and "NTP" in own
+        await enrol(north)
+        await until(lambda: odd.engine.replicas[context].vector[north.engine.replicas[context].chain] > 0)
+        everybody[0] = TEN_MINUTES
+        await until(lambda: north.engine.replicas[context].vector == odd.engine.replicas[context].vector)
+        await until(lambda: not len(north.engine.replicas[context].parking))
+        assert await clock_warnings(north) == await clock_warnings(odd) == []
 
 
 async def test_an_open_removal_and_an_unanchored_context_are_warned_of(tmp_path: Path) -> None:

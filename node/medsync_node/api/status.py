@@ -15,7 +15,7 @@ from medsync_node.api.members import role_here
 from medsync_node.api.reviews import unfinished_reviews
 from medsync_protocol.ids import NETWORK_CONTEXT, short
 from medsync_protocol.operation import PROTOCOL_VERSION
-from medsync_protocol.parking import Parked
+from medsync_protocol.parking import MAX_AHEAD_MS, Parked
 from medsync_protocol.rekeying import exposed
 from medsync_protocol.statement import quorum
 
@@ -66,6 +66,12 @@ def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]
             "until it is set; check its NTP"
         )
     for replica in node.engine.replicas.values():
+        ahead = replica.latest - node.now()
+        if ahead > MAX_AHEAD_MS:
+            yield (
+                f"{replica.name} holds operations of {ahead // 60_000} minutes from now: this machine's clock was ahead, or has gone "
+                "back. Whatever it writes there reaches the others only then; check NTP"
+            )
         early = sum(reason is Parked.FUTURE for _, _, reason in replica.parking.reasons())
         if early:
             yield (
