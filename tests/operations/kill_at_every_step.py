@@ -1,6 +1,7 @@
 """Runs an action again and again, each time killed (SIGKILL) one step later, until it comes through.
 
-A step is whatever the interpreter reports to audit hooks about files and databases: opening, renaming, removing, …
+A step is whatever the interpreter reports to audit hooks about files and databases: opening, renaming, removing, …; of a
+migration each statement is one.
 Run as a program: it forks, which a test with threads must not.
 """
 
@@ -9,12 +10,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from medsync_node import key_file, rekeying
+from medsync_node import key_file, rekeying, schema
 from medsync_node.backup import making, restoring
 from medsync_node.compacting import compact
 from medsync_node.home import Home
@@ -26,9 +29,10 @@ from medsync_protocol.journal import ValueRecord
 KEY = b"k" * 32
 PASSPHRASE = "correct horse battery"
 SECRET = ValueRecord("epoch_key", ContextId(b"c" * 32), b"name", b"a secret value", secret=True)
+STATEMENT = "medsync.statement"
 WATCHED = (
     "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate", "sqlite3.connect",
-    "shutil.rmtree", "shutil.copyfile", "ctypes.dlsym", "fcntl.flock",
+    "shutil.rmtree", "shutil.copyfile", "ctypes.dlsym", "fcntl.flock", STATEMENT,
 )  # fmt: skip
 
 
@@ -70,6 +74,7 @@ def main(directory: Path, what: str) -> None:
         "restore": lambda: restoring.restore(archive, Home(home)),
         "replace": lambda: restoring.restore(archive, Home(home), replace=True),
         "compact": lambda: compact(Home(home)),
+        "migrate": lambda: _migrate(Home(home)),
         "rekey": lambda: _rekey(Home(home)),
         "change-passphrase": lambda: key_file.change_passphrase(
             home / "key.json", "correct horse battery", "another horse battery", cost=key_file.Cost.DEVELOPER
@@ -86,6 +91,8 @@ def main(directory: Path, what: str) -> None:
             shutil.copytree(template, home)
         killed = killed_at(step, actions[what])
         step += 1
+        if what == "migrate":
+            _check_migrated(Home(home), killed)
         if what == "restore":
             assert not killed or not home.exists() or operations_of(home) == new
         else:
@@ -101,6 +108,32 @@ def main(directory: Path, what: str) -> None:
             _read_secret(Home(home))
     assert operations_of(home) == (new if what in ("restore", "replace") else old)
     print(step)
+
+
+def _later(connection: sqlite3.Connection) -> None:
+    """A migration as a coming version may have one."""
+    connection.execute("CREATE TABLE later (op INTEGER PRIMARY KEY, size INTEGER NOT NULL)")
+    connection.execute("INSERT INTO later SELECT id, length(body) FROM ops")
+    connection.execute("CREATE INDEX later_by_size ON later (size)")
+
+
+def _migrate(home: Home) -> None:
+    with closing(sqlite3.connect(home.journal_file, isolation_level=None)) as connection:
+        connection.set_trace_callback(lambda _: sys.audit(STATEMENT))
+        schema.prepare(connection, (*schema.MIGRATIONS, _later))
+
+
+def _check_migrated(home: Home, killed: bool) -> None:
+    """It is of the old version without a trace of the new one, or of the new one with all of it; then as this program knows it."""
+    now = len(schema.MIGRATIONS)
+    with closing(sqlite3.connect(home.journal_file, isolation_level=None)) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name LIKE 'later%'").fetchone()[0]
+        assert (version, tables) in ([(now, 0), (now + 1, 2)] if killed else [(now + 1, 2)])
+        if version > now:
+            held = connection.execute("SELECT (SELECT count(*) FROM ops), (SELECT count(*) FROM later)").fetchone()
+            assert held[0] == held[1]
+            connection.execute(f"PRAGMA user_version = {now}")
 
 
 def _put_secret(home: Home) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from medsync_client.contexts import ContextCreate
 from medsync_node import cli
 from medsync_node.api.app import make_app
 from medsync_node.api.guards import PAGES, WITHOUT_TOKEN, Bucket
@@ -83,6 +84,29 @@ async def test_a_revoked_an_expired_and_an_unknown_token_are_refused_at_once(tmp
         assert token not in home.tokens_file.read_text()
         home.tokens_file.chmod(0o644)  # whoever could write it could issue himself one
         assert (await ask(north, token, "GET", "/v1/status")).status_code == 503
+
+
+async def test_a_token_that_is_revoked_while_it_follows_events_sees_no_more_of_them(tmp_path: Path) -> None:
+    home = make_home(tmp_path, "north")
+    book = TokenBook(home.tokens_file)
+    async with running(home, {"api.listen": "127.0.0.1:0"}) as north:
+        made, token = book.issue(0, "wall", ["events"], FAR, 100)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with (
+            httpx.AsyncClient(base_url=north.daemon.api.url or "", headers=headers, trust_env=False) as http,
+            http.stream("GET", "/v1/events") as answered,
+        ):
+            assert answered.status_code == 200
+            lines = answered.aiter_lines()
+            assert await anext(lines) == ": connected"
+            await north.client.create_network("hospitals")
+            seen = [await anext(lines) for _ in range(2)]
+            assert any("membership" in line for line in seen), seen
+            book.revoke(5, made.id)
+            await north.client.create_context(ContextCreate(name="trial"))
+            rest = [line async for line in lines]  # ends: the next event closes the stream in its stead
+        trial = (await north.client.contexts()).contexts[0].id
+        assert not any(trial in line for line in rest)
 
 
 async def test_a_token_that_asks_too_often_is_told_to_wait(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final
 
 import trio
 from fastapi import APIRouter
+from starlette.requests import Request
 
+from medsync_node.api.guards import STANDS
 from medsync_node.api.streaming import Stream
 from medsync_protocol.effects import Notify
 
@@ -26,8 +28,8 @@ def event_text(notice: Notify) -> str:
     return f"event: {notice.what}\ndata:{data}\n\n"
 
 
-async def stream(node: Node, stopping: trio.Event) -> AsyncIterator[str]:
-    """Events from now on, until the caller goes or the node stops."""
+async def stream(node: Node, stopping: trio.Event, stands: Callable[[], bool]) -> AsyncIterator[str]:
+    """Events from now on, until the caller goes, its token is revoked or over (`stands`), or the node stops."""
     send, receive = trio.open_memory_channel[str](0)
 
     async def forward() -> None:
@@ -50,6 +52,8 @@ async def stream(node: Node, stopping: trio.Event) -> AsyncIterator[str]:
                     text = await receive.receive()
             except trio.EndOfChannel:
                 break
+            if not stands():
+                break
             yield text
         nursery.cancel_scope.cancel()
 
@@ -59,9 +63,9 @@ def routes(node: Node, stopping: trio.Event) -> APIRouter:
     router = APIRouter(tags=["events"])
 
     @router.get("/events")
-    async def events() -> Stream:
+    async def events(request: Request) -> Stream:
         """What happens here from now on, as it happens."""
         headers = {"Cache-Control": "no-store"}
-        return Stream(stream(node, stopping), media_type="text/event-stream", headers=headers)
+        return Stream(stream(node, stopping, request.scope.get(STANDS, lambda: True)), media_type="text/event-stream", headers=headers)
 
     return router
