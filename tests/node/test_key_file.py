@@ -82,7 +82,7 @@ def test_no_file_no_json_and_a_newer_version_each_say_what_to_do(tmp_path: Path,
     with pytest.raises(OperatorError) as caught:
         key_file.unlock(tmp_path / "none.json", PASSPHRASE)
     assert "medsync init" in caught.value.advice
-    newer = json.dumps({**json.loads(sealed.read_bytes()), "version": 2})
+    newer = json.dumps({**json.loads(sealed.read_bytes()), "version": key_file.VERSION_RENEWED + 1})
     sealed.write_text(newer)
     with pytest.raises(OperatorError, match="newer"):
         key_file.unlock(sealed, PASSPHRASE)
