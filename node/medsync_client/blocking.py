@@ -157,6 +157,7 @@ class BlockingClient:
     resume_chain = _Blocking(_devices.resume_chain)
     enrol_subject = _Blocking(_subjects.enrol_subject)
     subject = _Blocking(_subjects.subject)
+    subjects = _Blocking(_subjects.subjects)
     link_subject = _Blocking(_subjects.link_subject)
     change_keys = _Blocking(_subjects.change_keys)
     erasure = _Blocking(_erasures.erasure)

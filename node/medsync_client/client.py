@@ -163,6 +163,7 @@ class Client:
     resume_chain = _Awaited(_devices.resume_chain)
     enrol_subject = _Awaited(_subjects.enrol_subject)
     subject = _Awaited(_subjects.subject)
+    subjects = _Awaited(_subjects.subjects)
     link_subject = _Awaited(_subjects.link_subject)
     change_keys = _Awaited(_subjects.change_keys)
     erasure = _Awaited(_erasures.erasure)

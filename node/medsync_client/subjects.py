@@ -55,6 +55,24 @@ class Subject(View):
     revision: int
 
 
+class SubjectRow(View):
+    """A subject in a list: `consents` are those that permit or deny now; `pseudonyms` counts linked ones, itself included."""
+
+    subject: Hex16
+    custodians: tuple[Hex32, ...]
+    homes: tuple[Hex32, ...]
+    consents: int
+    pseudonyms: int
+    revision: int
+
+
+class SubjectPage(View):
+    """Subjects by pseudonym; give `next` as `after` for those further on. A page may hold fewer than were asked for."""
+
+    subjects: tuple[SubjectRow, ...]
+    next: Hex16 | None = None
+
+
 def enrol_subject(context: str, body: SubjectEnrol, level: Level = "local") -> Call[Subject]:
     """A new subject with a random pseudonym."""
     return Call(
@@ -66,6 +84,14 @@ def enrol_subject(context: str, body: SubjectEnrol, level: Level = "local") -> C
 def subject(context: str, named: str) -> Call[Subject]:
     """One subject, by pseudonym or card. NotFound when it isn't held, or not for this caller."""
     return Call(path=path("contexts", context, "subjects", named), answer=Subject)
+
+
+def subjects(
+    context: str, begins: str = "", *, everyone: bool = False, after: str | None = None, limit: int = 50
+) -> Call[SubjectPage]:
+    """Subjects that this node's member is a custodian or home of, or all (`everyone`); `begins`: digits of the pseudonym."""
+    query = {"begins": begins or None, "everyone": everyone or None, "after": after, "limit": limit}
+    return Call(path=path("contexts", context, "subjects"), query=query, answer=SubjectPage)
 
 
 def link_subject(context: str, named: str, body: SubjectLink) -> Call[Subject]:

@@ -22,16 +22,8 @@ from medsync_protocol.erasure import KINDS, ErasureBook
 from medsync_protocol.glass import KINDS as GLASS_KINDS, NOTICES, broken_parties, review_parties
 from medsync_protocol.glass_book import GlassBook
 from medsync_protocol.ids import (
-    ChainId,
-    ContextId,
-    DeviceId,
-    DirectiveId,
-    Instant,
-    MemberId,
-    NetworkId,
-    OpId,
-    SubjectRef,
-)
+    ChainId, ContextId, DeviceId, DirectiveId, Instant, MemberId, NetworkId, OpId, SubjectRef,
+)  # fmt: skip
 from medsync_protocol.kinds import EntryKind, Verdict
 from medsync_protocol.receipt import ViewRecord, decode_receipt, request_of
 from medsync_protocol.subject import Standing, SubjectRecord, decode_record

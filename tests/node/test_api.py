@@ -165,6 +165,20 @@ async def test_a_subject_is_enrolled_and_found_by_its_card(founder: Party) -> No
     await refused(founder.client.subject(other.id, made.card), BadRequest, "card_context")
 
 
+async def test_subjects_are_listed_by_pseudonym_in_pages_and_by_their_first_digits(founder: Party) -> None:
+    made = sorted([(await enrol(founder)).subject for _ in range(5)])
+    await founder.client.grant("trial", Grant(attest=DirectiveText(subject=made[0], rules=(WireRule(effect="deny"),))))
+    first = await founder.client.subjects("trial", limit=2)
+    assert [one.subject for one in first.subjects] == made[:2] and [one.consents for one in first.subjects] == [1, 0]
+    assert first.subjects[0].homes == first.subjects[0].custodians == (founder.member,)
+    second = await founder.client.subjects("trial", after=first.next, limit=3)
+    assert [one.subject for one in second.subjects] == made[2:] and second.next is None
+    for begins in ("0", "f", made[3][:6], made[3]):
+        found = await founder.client.subjects("trial", begins)
+        assert [one.subject for one in found.subjects] == [one for one in made if one.startswith(begins)]
+    await refused(founder.client.subjects("trial", "XY"), BadRequest, "invalid_request")
+
+
 async def test_keys_change_and_pseudonyms_are_linked(founder: Party) -> None:
     key, new = signing_public(PATIENT).hex(), signing_public(os.urandom(32)).hex()
     one, two = await enrol(founder, patient_keys=(key,)), await enrol(founder, patient_keys=(key,))

@@ -54,7 +54,11 @@ async def test_two_custodians_order_it(tmp_path: Path) -> None:
     async with parties(tmp_path, "north", "south") as (north, south):
         await form([north, south])
         made = await north.client.enrol_subject("trial", SubjectEnrol(custodians=("south",)))
+        other = await north.client.enrol_subject("trial", SubjectEnrol())
         await same([north, south])
+        assert {one.subject for one in (await south.client.subjects("trial")).subjects} == {made.subject}
+        assert {one.subject for one in (await south.client.subjects("trial", everyone=True)).subjects} == {made.subject, other.subject}
         assert not (await north.client.order_erasure("trial", made.subject, OrderSigned())).ordered
         await same([north, south])
         assert (await south.client.order_erasure("trial", made.subject, OrderSigned())).ordered
+        assert {one.subject for one in (await south.client.subjects("trial", everyone=True)).subjects} == {other.subject}

@@ -1,13 +1,14 @@
-"""Subjects: enrolling, showing, linking, changing keys. What may be written is the desk's to say."""
+"""Subjects: enrolling, showing, listing, linking, changing keys. What may be written is the desk's to say."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter
+from pydantic import Field
 
-from medsync_client.subjects import Subject, SubjectEnrol, SubjectKey, SubjectKeys, SubjectLink
-from medsync_client.wire import Level
+from medsync_client.subjects import Subject, SubjectEnrol, SubjectKey, SubjectKeys, SubjectLink, SubjectPage, SubjectRow
+from medsync_client.wire import Hex16, Level
 from medsync_node.api.finding import find_members, find_replica, find_subject
 from medsync_node.api.levels import reached, write
 from medsync_protocol.ids import Instant, SubjectRef
@@ -17,6 +18,48 @@ if TYPE_CHECKING:
     from medsync_node.node import Node
     from medsync_protocol.consent import MedSyncApplication
     from medsync_protocol.replica import Replica
+
+
+MAX_SCANNED: Final = 2_000  # records looked at for one page: tens of milliseconds; `next` goes on from there
+Digits = Annotated[str, Field(pattern=r"^[0-9a-f]{0,32}$")]
+
+
+def subject_page(
+    replica: Replica, application: MedSyncApplication, begins: str, *, everyone: bool, after: str | None, limit: int, now: int
+) -> SubjectPage:
+    """Subjects with an effective record, erased ones left out as if they had never been."""
+    start = bytes.fromhex(after or "")
+    if begins and begins > start.hex():
+        start = below(begins)
+    found: list[SubjectRow] = []
+    for scanned, subject in enumerate(application.filed(start)):
+        if not subject.hex().startswith(begins):
+            break  # ascending: none that begins so comes any more
+        if len(found) == limit or scanned == MAX_SCANNED:
+            return SubjectPage(subjects=tuple(found), next=start.hex())
+        start = subject
+        standing = application.standing(subject)
+        if standing is None or not application.listed(subject):
+            continue
+        if everyone or replica.member in standing.custodians | standing.homes:
+            found.append(_row(application, subject, now))
+    return SubjectPage(subjects=tuple(found))
+
+
+def below(begins: str) -> bytes:
+    """The greatest 16 bytes or fewer that every pseudonym with these first digits is greater than."""
+    first = int(begins.ljust(32, "0"), 16)
+    return b"" if first == 0 else (first - 1).to_bytes(16, "big")
+
+
+def _row(application: MedSyncApplication, subject: SubjectRef, now: int) -> SubjectRow:
+    standing = application.subject(subject)
+    return SubjectRow(
+        subject=subject.hex(), custodians=tuple(member.hex() for member in sorted(standing.custodians)),
+        homes=tuple(member.hex() for member in sorted(standing.homes)), pseudonyms=1 + len(application.linked(subject)),
+        consents=sum((one.permits or one.denies) and one.directive.in_force(now) for one in application.directives(subject)),
+        revision=standing.revision,
+    )  # fmt: skip
 
 
 def subject_view(replica: Replica, application: MedSyncApplication, subject: SubjectRef) -> Subject:
@@ -59,6 +102,16 @@ def routes(node: Node) -> APIRouter:
         )  # fmt: skip
         await reached(node, replica, done, level)
         return subject_view(replica, desk.application, subject)
+
+    @router.get("/contexts/{context}/subjects")
+    async def list_subjects(
+        context: str, begins: Digits = "", everyone: bool = False, after: Hex16 | None = None,
+        limit: Annotated[int, Field(ge=1, le=500)] = 50,
+    ) -> SubjectPage:  # fmt: skip
+        """Subjects that this node's member is a custodian or home of, or all that it knows, by pseudonym."""
+        replica = find_replica(node, context)
+        application = engine.desk(replica.context).application
+        return subject_page(replica, application, begins, everyone=everyone, after=after, limit=limit, now=node.now())
 
     @router.get("/contexts/{context}/subjects/{named}")
     async def show_subject(context: str, named: str) -> Subject:
