@@ -108,7 +108,8 @@ def _join(admitter: SimNode, node: SimNode, role: Role) -> None:
 def _agree(world: World, context: ContextId, members: int) -> bool:
     replicas = [node.replica(context) for node in world.nodes.values()]
     held = [replica for replica in replicas if replica is not None and replica.role is not None]
-    return len(held) == members and len({r.membership.root() for r in held}) == 1
+    agreed = len(held) == members and len({r.membership.root() for r in held}) == 1
+    return agreed and all(r.membership.usable_key() in r.ring.epochs() for r in held)  # who was voted in pulls its key
 
 
 def _anchor(world: World, founder: SimNode, context: ContextId) -> Opening:

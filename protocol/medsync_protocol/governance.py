@@ -57,9 +57,15 @@ def genesis(
 def admit(
     replica: Replica, now: int, card: MemberCard, role: Role, entropy: Entropy, invitation: bytes = b""
 ) -> Written:
-    """Let a member in, with the current key boxed to it; under the history mode `from_join` with a key of its time."""
+    """Let a member in, with the current key boxed to it; under the history mode `from_join` with a key of its time.
+
+    What is only a proposal carries no key: who is voted down must not have got it (decision 19).
+    """
     if card.member in replica.membership.members:
         raise Refused("it is a member already", code="already_member", advice="change its role instead")
+    keyless = Admit(card=card, role=role, key_id=NO_KEY, wrap=b"", invitation=invitation)
+    if replica.fold.proposes(replica.member, keyless):
+        return _act(replica, now, keyless)
     effects: list[Effect] = []
     if from_join(replica.genesis):
         made = Rotate(rotation=_rotation(replica, entropy, without=None, chained=False))
@@ -244,6 +250,8 @@ def _rotation(
     current = max(
         ((key.epoch, key_id) for key_id, key in state.keys.items() if key_id in replica.ring), default=None
     )
+    if current is not None and from_join(replica.genesis):  # who never had the key before gets none of before by this one
+        chained = chained and recipients.keys() <= state.keys[current[1]].recipients
     return make_rotation(
         epoch=1 + state.highest_epoch(), key=entropy("epoch key", 32), recipients=recipients,
         previous=None if current is None or not chained else replica.ring.key(current[1]), entropy=entropy,

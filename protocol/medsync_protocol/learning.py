@@ -11,6 +11,7 @@ from medsync_protocol.actions import Action, Admit
 from medsync_protocol.effects import Effect, Notify, Persist, Reread
 from medsync_protocol.ids import KeyId
 from medsync_protocol.journal import ValueRecord
+from medsync_protocol.operation import NO_KEY
 
 if TYPE_CHECKING:
     from medsync_protocol.replica import Replica
@@ -23,7 +24,7 @@ def learn(replica: Replica, action: Action) -> list[Effect]:
     rotation = getattr(action, "rotation", None)
     if rotation is not None:
         gained, bad = replica.ring.learn(rotation, replica.member)
-    elif isinstance(action, Admit) and action.card.member == replica.member:
+    elif isinstance(action, Admit) and action.card.member == replica.member and action.key_id != NO_KEY:
         gained, bad = replica.ring.learn_box(action.key_id, action.wrap)
     effects: list[Effect] = [r for key_id in gained for r in reread_all(replica, key_id)]
     if bad:

@@ -181,7 +181,7 @@ class MembershipFold:
         return self._rules[named]
 
     def _proposal(self, node: Node, author: MemberId, policy: Policy, ruling: Ruling | None) -> Proposal | None:
-        delay = 0 if target_of(node.action) is not None else delay_of(policy, node.action)
+        delay = _delay(policy, node.action)
         if not isinstance(ruling, Needs) and not delay:
             return None
         expiry, cool_down = (min(max(n, 0), MAX_DELAY) for n in policy.expiry())
@@ -271,6 +271,13 @@ class MembershipFold:
     def may(self, author: MemberId, action: Action) -> Ruling:
         """What the policy says of an action by this author, on everything held."""
         return self._ruling(self.state(), author, action)
+
+    def proposes(self, author: MemberId, action: Action) -> bool:
+        """Whether this would only be a proposal: others' votes must come first, or checkpoints."""
+        policy, ruling = self._policy(self.state()), self.may(author, action)
+        if policy is not None and _delay(policy, action):
+            return True
+        return isinstance(ruling, Needs) and ruling.votes > (author in ruling.electors)
 
     def repeats(self, author: MemberId, action: Action, at: int) -> bool:
         """Whether the author proposed this already: it is open, or must cool down (`at`: the newest checkpoint known)."""
@@ -459,6 +466,11 @@ class _Memo:
         for kept in (self._latest, self._for_good):
             for key in [key for key, found in kept.items() if found.mask & mask and shows(key[1])]:
                 del kept[key]
+
+
+def _delay(policy: Policy, action: Action) -> int:
+    """Checkpoints that must be accepted before it counts; what takes somebody's authority never waits."""
+    return 0 if target_of(action) is not None else delay_of(policy, action)
 
 
 def _repeats(past: MembershipState, author: MemberId, action: Action, at: int) -> bool:

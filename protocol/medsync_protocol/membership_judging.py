@@ -349,6 +349,8 @@ class _Run:
         return None
 
     def _propose(self, proposal: Proposal) -> None:
+        if isinstance(proposal.action, Admit):  # whoever proposes with the key in the box has handed it out (K2)
+            self.draft.hand_out(proposal.action.key_id, proposal.action.card.member)
         if proposal.needed:
             self.draft.propose(proposal)
         else:

@@ -329,9 +329,16 @@ class Routine:
             return [Notify("cannot_rekey", replica.context, (("why", str(refusal)),))]
 
     def _rotate_where_owed(self, now: int, replica: Replica) -> list[Effect]:
-        """A stranger may hold the newest key, or nobody may write: the admins rotate, one after another."""
+        """A stranger may hold the newest key, or nobody may write: the admins rotate, one after another.
+
+        Under `from_join` too for who was voted in: no key was made for it, and it may pull none of before (decision 19).
+        """
         state, context = replica.membership, replica.context
-        if not state.rotation_owed() and not rekeying.exposed(replica) and state.usable_key() is not None:
+        usable = state.usable_key()
+        served = usable is not None and (
+            not governance.from_join(replica.genesis) or state.keys[usable].recipients >= state.members.keys()
+        )
+        if not state.rotation_owed() and not rekeying.exposed(replica) and served:
             self._owed_since.pop(context, None)
             return []
         if replica.role is not Role.ADMIN:

@@ -76,12 +76,19 @@ def put_out_at(replica: Replica, member: MemberId, cuts: Iterable[Vector]) -> in
 
 
 def may_have_key(replica: Replica, member: MemberId, key_id: KeyId) -> bool:
-    """Whether a member that asks is given a key: not that of its own removal, unless that is void for good (K1).
+    """Whether a member that asks is given a key: not that of its own removal (K1), unless that is void for good.
 
-    Whoever is asked may not have heard yet that the removal was accepted.
+    Whoever is asked may not have heard yet that the removal was accepted. Who was let in again by somebody that knew of
+    the removal has the key, too: an admission brings it in a box, one that was voted on does not (decision 19).
     """
-    slots = [replica.chains.slot(*replica.places[op]) for op in replica.fold.removing_under(key_id, member)]
-    return all(slot.final and not slot.verdict.effective for slot in slots)
+    standing = replica.membership.members.get(member)
+
+    def undone(removal: OpId) -> bool:
+        slot = replica.chains.slot(*replica.places[removal])
+        void = slot.final and not slot.verdict.effective
+        return void or (standing is not None and replica.fold.in_past(removal, [standing.since]))
+
+    return all(undone(removal) for removal in replica.fold.removing_under(key_id, member))
 
 
 def needed_keys(replica: Replica) -> set[KeyId]:

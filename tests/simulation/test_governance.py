@@ -119,3 +119,36 @@ def test_a_removal_from_the_network_obliges_contexts_under_votes_too(hospitals: 
     world.until(lambda: board in west.engine.replicas)
     north.do(lambda now: north.engine.remove(now, NETWORK_CONTEXT, west.identity.member))
     world.until(lambda: west.identity.member not in north.engine.replica(board).membership.members)
+
+
+@pytest.mark.parametrize("history", ["full", "from_join"])
+def test_who_is_only_proposed_gets_no_key_and_reads_once_it_is_voted_in(hospitals: Hospitals, history: str) -> None:
+    """Decision 19 (K2): a proposal that fails must not have handed out what members write under."""
+    north, south, lab, world = hospitals.north, hospitals.south, hospitals.lab, hospitals.world
+    board = context(hospitals, "majority", [south], history=history)
+    old = north.engine.replica(board).membership.usable_key()
+    north.do(lambda now: north.engine.admit(now, board, lab.identity.member, Role.MEMBER))
+    world.until(lambda: bool(south.engine.replica(board).membership.open_proposals()))
+    state = south.engine.replica(board).membership
+    assert state.usable_key() == old and not state.rotation_owed(), "nobody else holds it, so all go on under it"
+    proposal = state.open_proposals()[0]
+    assert proposal.action.wrap == b""
+    south.do(lambda now: south.engine.endorse(now, board, proposal.op_id))
+    world.until(lambda: board in lab.engine.replicas and lab.engine.replica(board).role is Role.MEMBER)
+    mine = lab.engine.replica(board)
+    world.until(lambda: mine.membership.usable_key() in mine.ring.epochs())
+    assert (old in mine.ring.epochs()) is (history == "full")
+    lab.do(lambda now: lab.engine.submit(now, board, [NOTE]))
+    world.until(lambda: world.converged(board))
+
+
+def test_a_proposal_that_carries_the_key_makes_the_admins_rotate(hospitals: Hospitals, monkeypatch: pytest.MonkeyPatch) -> None:
+    north, south, lab, world = hospitals.north, hospitals.south, hospitals.lab, hospitals.world
+    board = context(hospitals, "majority", [south])
+    old = south.engine.replica(board).membership.usable_key()
+    with monkeypatch.context() as leaky:
+        leaky.setattr(type(north.engine.replica(board).fold), "proposes", lambda *_: False)
+        north.do(lambda now: north.engine.admit(now, board, lab.identity.member, Role.MEMBER))
+    world.until(lambda: bool(south.engine.replica(board).membership.open_proposals()))
+    assert not south.engine.replica(board).membership.may_write_under(old)
+    world.until(lambda: south.engine.replica(board).membership.usable_key() not in (None, old))

@@ -9,6 +9,7 @@ from typing import Any
 from medsync_protocol.actions import Admit, SetRole
 from medsync_protocol.ids import OpId, device_of
 from medsync_protocol.kinds import Role
+from medsync_protocol.ruling import Needs
 from medsync_sim.authority import Past
 from medsync_sim.consortium import Setting
 from medsync_sim.hostile import settled_in, standing
@@ -55,7 +56,7 @@ class DemotionRace(Scenario):
         for node in world.members():
             state = node.replica(world.the_context).membership
             race = _race(node.replica(world.the_context), world)
-            if race is None:
+            if race is None or _voted(node.replica(world.the_context), world):
                 continue
             demotion, gains = race
             held = {name for name, gain in gains.items() if state.verdicts[gain].effective}
@@ -68,6 +69,12 @@ class DemotionRace(Scenario):
             if "east" not in held and standing(world, world.nodes[outsider].member):
                 if outsider not in held:
                     yield world.broke("S3", "the outsider is in though nobody who could had admitted it")
+
+
+def _voted(replica: Any, world: World) -> bool:
+    """Whether the policy leaves such things to votes: then a race between proposals is not south's to win."""
+    demotion = SetRole(member=world.nodes["south"].member, role=Role.MEMBER, cut_off=())
+    return isinstance(replica.fold.may(world.nodes["north"].member, demotion), Needs)
 
 
 def _race(replica: Any, world: World) -> tuple[OpId, dict[str, OpId]] | None:

@@ -59,7 +59,7 @@ class RacingRotation(Scenario):
                 author = next((n for n in world.nodes.values() if n.device == device_of(chain)), None)
                 if slot.plane != Plane.DATA or author is None or not author.honest or slot.key_id not in made:
                     continue
-                if replica.fold.in_past(removal.op_id, slot.heads):
+                if removal.op_id in world.ledger.knew.get(slot.op_id, ()):
                     yield world.broke("K2", f"{author.name} wrote its {seq} under a key that the removed one made")
 
 
