@@ -40,6 +40,7 @@ class Said:
 class Patient:
     """A subject as it was enrolled: what its record's payload was, and its key."""
 
+    number: int
     subject: SubjectRef
     seed: bytes
     public: bytes

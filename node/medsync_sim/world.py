@@ -55,6 +55,8 @@ class World:
         self.seed = seed
         self.policies = policies or Policies()
         self.timeline = Timeline(start)
+        self.leapt = 0
+        """Ms that passed at once, for everybody: days in which nothing happens."""
         self.begun = start
         self.rng: Random = stream(seed, "world")
         self.network = Network(self.timeline, seed, conditions)
@@ -79,7 +81,7 @@ class World:
     @property
     def now(self) -> int:
         """True time, ms."""
-        return self.timeline.now
+        return self.timeline.now + self.leapt
 
     @property
     def elapsed(self) -> int:
@@ -289,7 +291,7 @@ class World:
 
     def run(self, ms: int) -> None:
         """Let time pass."""
-        self.timeline.run_until(self.now + ms)
+        self.timeline.run_until(self.timeline.now + ms)
 
     def until(self, fact: Callable[[], bool], ms: int, step: int = 250) -> bool:
         """Let time pass until a fact holds, at most so long; whether it came to hold."""

@@ -8,7 +8,7 @@ import pytest
 from medsync_sim import run, sweep
 from medsync_sim.scenarios import scenarios
 
-SEEDS = {"faults": 50}
+SEEDS = {"faults": 50, "erasure": 12, "devices": 12, "rewards": 8}
 FEWER = 23
 
 

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Final
 
 from medsync_protocol.errors import Refused
-from medsync_sim.bugs import consent_bugs, device_bugs, erasure_bugs, finality_bugs, log_bugs, membership_bugs
+from medsync_sim.bugs import consent_bugs, device_bugs, erasure_bugs, finality_bugs, log_bugs, membership_bugs, reward_bugs
 from medsync_sim.bugs.planting import PlantedBug
 
 BUGS: Final[Mapping[str, PlantedBug]] = {
     bug.name: bug
-    for module in (log_bugs, membership_bugs, finality_bugs, consent_bugs, erasure_bugs, device_bugs)
+    for module in (log_bugs, membership_bugs, finality_bugs, consent_bugs, erasure_bugs, device_bugs, reward_bugs)
     for bug in module.PLANTED
 }
 

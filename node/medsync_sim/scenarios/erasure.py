@@ -118,7 +118,7 @@ def enrol_with_key(world: World, who: str, other: str, number: int) -> None:
     submit(world, node, drafts)
     patients(world).append(
         Patient(
-            subject=subject, seed=seed, public=signing_public(seed), payload=drafts[0].payload,
+            number=number, subject=subject, seed=seed, public=signing_public(seed), payload=drafts[0].payload,
             key=decode_record(drafts[0].payload).subject_key, custodians=frozenset(custodians),
         )
     )  # fmt: skip
