@@ -31,12 +31,12 @@ def test_a_rule_reads_as_a_sentence() -> None:
     lab = WireActor(member="aa" * 32, unit="genetics")
     rule = WireRule(
         effect="permit", actors=(lab, WireActor(group="registry")), purposes=("HRESCH", "XYZ"), actions=("use", "disclose"),
-        types=("Observation",), labels=("R",), obligations=("DELEPOL",), data_period=WirePeriod(start=0),
+        types=("Observation",), labels=("R",), obligations=("DELEPOL", "DUO:0000022=FI"), data_period=WirePeriod(start=0),
         exceptions=(WireRule(effect="deny", purposes=("HMARKT",)),),
     )  # fmt: skip
     assert sentence(rule, NAMES) == (
         "genetics at Coast Lab or the group registry may use or pass on data of the kinds Observation labelled R for research "
-        "(HRESCH) or XYZ recorded from 1970-01-01 00:00:00 UTC, provided that: DELEPOL; except that anybody may not use the "
+        "(HRESCH) or XYZ recorded from 1970-01-01 00:00:00 UTC, provided that: DELEPOL and geographical restriction (FI); except that anybody may not use the "
         "data for marketing (HMARKT)"
     )
     assert sentence(WireRule(effect="deny"), {}) == "Anybody may not use the data"
