@@ -20,11 +20,12 @@ PAGES = {
     "/c/shared/access?subject={subject}": "without a counterpart", "/c/shared/receipts/{receipt}?subject={subject}": "the same answer",
     "/c/shared/access?subject={subject}&sessions=1": "entry", "/c/shared/access?subject=&purpose=ETREAT": "dr-haste", "/c/shared/access": "Left empty", "/c/shared/reviews": "Reviews",
     "/c/shared/reviews?days=7": "Glass broken: 1", "/c/shared/operations": "History", "/c/shared/anchors": "not anchored", "/c/shared/audit": "Audit",
+    "/c/shared/subjects": "Who looked",
     "/c/shared/subjects/{subject}": "Accounting of disclosures", "/c/shared/subjects?subject={subject}": "Accounting of disclosures",
 }  # fmt: skip
 """Every page with words that only its contents have."""
 NEEDS = {
-    "/members": "status", "/c/shared/consents?q={subject}": "consent:read", "/c/shared/access?subject={subject}": "access:read",
+    "/members": "status", "/c/shared/subjects": "consent:read", "/c/shared/consents?q={subject}": "consent:read", "/c/shared/access?subject={subject}": "access:read",
     "/c/shared/receipts/{receipt}?subject={subject}": "access:read", "/c/shared/subjects/{subject}": "consent:read",
     "/c/shared/reviews?days=1": "access:read", "/c/shared/audit/export": "audit", "/c/shared/anchors/1/proof": "audit", "/c/shared/consents/{consent}/proof": "audit",
 }  # fmt: skip
@@ -59,6 +60,27 @@ def test_pages_are_readable_and_searched_without_javascript(world: World, visit:
     visitor.page.get_by_role("button", name="Sign out").click()
     assert "medsync open" in visitor.text
     assert visitor.go("/overview").status == 401
+
+
+def test_patients_are_found_by_first_digits_and_lead_to_what_is_about_them(world: World, visit: Visit) -> None:
+    visitor, subject = visit(), world.subject.subject
+    visitor.go("/c/shared/subjects")
+    visitor.page.get_by_label("first digits").fill("0" if subject[0] != "0" else "1")
+    visitor.page.get_by_role("button", name="Show").click()
+    expect(visitor.page.locator("#found")).to_contain_text("None that begins so")
+    visitor.page.get_by_label("first digits").fill(subject[:5].upper())
+    visitor.page.get_by_label("of other custodians").check()
+    visitor.page.get_by_role("button", name="Show").click()
+    expect(visitor.page.locator("#found tbody tr")).to_have_count(1)
+    for link, words in (("Who looked", "without a counterpart"), ("of " + subject[:12], "3 on record"), (subject[:12], "Accounting of disclosures")):
+        visitor.go(f"/c/shared/subjects?subject={subject[:5]}")
+        visitor.page.locator("#found").get_by_role("link", name=link).first.click()
+        expect(visitor.page.locator("main")).to_contain_text(words)
+    assert "None." in visitor.fetch(f"/c/shared/subjects?after={subject}").text()
+    assert [visitor.fetch(f"/c/shared/subjects?{one}").status for one in ("subject=zz", "after=1")] == [422, 422]
+    small = visit("status", "consent:read")
+    small.go("/c/shared/subjects")
+    assert subject[:12] in small.text and small.page.get_by_role("link", name="Who looked").count() == 0
 
 
 def test_the_log_is_filtered_and_a_lone_half_is_told(world: World, visit: Visit) -> None:

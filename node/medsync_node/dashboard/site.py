@@ -30,6 +30,7 @@ from medsync_node.dashboard.pages import (
     operations,
     overview,
     patient,
+    patients,
     reviews,
     rewards,
     subjects,
@@ -45,7 +46,7 @@ Page = Callable[[Visit], Awaitable[Response]]
 
 OF_PATIENTS: Final = patient.PAGES
 OF_STAFF: Final[tuple[tuple[str, str, Page], ...]] = (
-    *overview.PAGES, *consents.PAGES, *access.PAGES, *reviews.PAGES, *subjects.PAGES, *members.PAGES, *membership.PAGES, *operations.PAGES, *anchors.PAGES,
+    *overview.PAGES, *consents.PAGES, *access.PAGES, *reviews.PAGES, *patients.PAGES, *subjects.PAGES, *members.PAGES, *membership.PAGES, *operations.PAGES, *anchors.PAGES,
     *rewards.PAGES, *audit.PAGES,
 )  # fmt: skip
 LIVE_PART: Final = "now"  # id of what asks again by itself when something happened: nobody need be at the screen

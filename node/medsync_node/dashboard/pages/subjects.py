@@ -46,14 +46,7 @@ async def account(visit: Visit) -> Response:
     return HTMLResponse(document, headers=headers(document))
 
 
-async def find(visit: Visit) -> Response:
-    """From a card or pseudonym to its page."""
-    found = await visit.ask(subjects.subject(visit.context, visit.query.get("subject", "-")))
-    return visit.go(f"/c/{visit.context}/subjects/{found.subject}")
-
-
 PAGES: Final = (
-    ("GET", "/c/{context}/subjects", find),
     ("GET", "/c/{context}/subjects/{subject}", subject),
     ("GET", "/c/{context}/subjects/{subject}/accounting", account),
 )
