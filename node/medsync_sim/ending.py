@@ -50,6 +50,8 @@ def apart(world: World) -> str:
     members = world.members()
     if not members:
         return ""
+    if any(node.stuck for node in members):
+        return "what waits for room on a disk"
     state = members[0].replica(context).membership
     absent = [n.name for n in world.honest() if n.member in state.members and n not in members]
     if absent:

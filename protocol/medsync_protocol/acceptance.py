@@ -312,7 +312,7 @@ class Acceptance:
                 *(ValueRecord("consent_node", replica.context, name, node) for name, node in back.items()),
                 *(ValueRecord("consent_node", replica.context, name, None) for name in dropped),
             ]
-        if not thawed:
+        if not records:
             return []
         replica.thaw((self.accepted, felt_bytes(self.head.digest)) if self.accepted else NOTHING_SEEN, thawed)
         notice = Notify("retracted", replica.context, (("k", k),))

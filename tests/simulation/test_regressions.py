@@ -85,3 +85,7 @@ def test_what_every_disk_lost_is_waited_for_and_said_to_be() -> None:
 
 def test_who_came_in_a_lost_members_place_and_is_out_again_learns_so() -> None:
     assert not run("devices", seed=99, crypto="memoised").violations
+
+
+def test_a_disk_that_is_given_room_at_the_very_end_first_writes_what_waits() -> None:
+    assert not run("bubble-cancellation", seed=2140, crypto="memoised").violations
