@@ -17,6 +17,7 @@ from medsync_protocol.candidate import Built, Candidate, Cut, Plan
 from medsync_protocol.certificate import Certificate
 from medsync_protocol.chains import Vector
 from medsync_protocol.crypto import blake2b
+from medsync_protocol.differences import MAX_KEPT, Account, Difference, account_of, first_difference
 from medsync_protocol.effects import Effect, Evaluate, Notify, Persist
 from medsync_protocol.errors import Refused
 from medsync_protocol.ids import ChainId, MemberId, OpId
@@ -55,6 +56,7 @@ class Outcome:
     candidate: Candidate | None = None
     digest: Felt | None = None
     vote: Vote | None = None
+    differs: Felt | None = None
 
 
 class Checkpoints:
@@ -76,6 +78,9 @@ class Checkpoints:
         self._building: set[bytes] = set()
         self.differing: set[Felt] = set()
         """Digests of candidates that this node's operations do not give: a fault somewhere, shown by `status`."""
+        self._differ: dict[Felt, tuple[Plan, Built]] = {}
+        self.difference: Difference | None = None
+        """Where the newest of them leaves what this node makes of its cut, by the first word of a member that built it."""
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -276,8 +281,11 @@ class Checkpoints:
         if plan.head != self.acceptance.head.statement:
             return Outcome([])  # another checkpoint was accepted meanwhile
         if candidate.statement != built.statement:
-            self.differing.add(self.acceptance.contract.digest(candidate.statement))
-            return Outcome([Notify("candidate_differs", context, (("k", candidate.statement.k),))])
+            digest = self.acceptance.contract.digest(candidate.statement)
+            self.differing.add(digest)
+            if len(self._differ) < MAX_KEPT:
+                self._differ[digest] = (plan, built)
+            return Outcome([Notify("candidate_differs", context, (("k", candidate.statement.k),))], differs=digest)
         tally = self.tallies.setdefault(built.digest, Tally(candidate, plan, built))
         for _, stray in self._stray.pop(built.digest, []):
             self._count(tally, stray)
@@ -289,6 +297,21 @@ class Checkpoints:
             *self._adopt_observed(),
         ]
         return Outcome(effects, candidate if plan.expected is None else None, built.digest, vote)
+
+    def account(self, digest: Felt) -> Account | None:
+        """What this node makes of a candidate that it built and that agrees."""
+        tally = self.tallies.get(digest)
+        return None if tally is None else account_of(tally.plan, tally.built)
+
+    def take_account(self, digest: Felt, account: Account, member: MemberId) -> list[Effect]:
+        """A member says what it makes of a candidate that differs here: name the first operation, once."""
+        kept = self._differ.get(digest)
+        found = None if kept is None else first_difference(*kept, account, member)
+        if found is None:
+            return []
+        del self._differ[digest]
+        self.difference = found
+        return [Notify("difference", self._replica.context, (("k", found.k), ("first", found.told())))]
 
     def _vote(self, tally: Tally) -> Vote | None:
         """This member's vote, if it is a voter and the cut leaves out nothing that it must contain."""
@@ -382,7 +405,7 @@ class Checkpoints:
         keys = [
             tally.candidate.statement.k.to_bytes(8, "big") + felt_bytes(d) for d, tally in self.tallies.items()
         ]
-        self.tallies, self._building, self._proposed = {}, set(), {}
+        self.tallies, self._building, self._proposed, self._differ = {}, set(), {}, {}
         waiting = ((d, [(k, v) for k, v in votes if k > self.accepted]) for d, votes in self._stray.items())
         self._stray = {digest: votes for digest, votes in waiting if votes}
         records = tuple(ValueRecord("candidate", context, key, None) for key in keys)

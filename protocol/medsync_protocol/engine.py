@@ -27,6 +27,7 @@ from medsync_protocol.journal import Kept, OpRecord, ValueRecord
 from medsync_protocol.kinds import Role
 from medsync_protocol.operation import born, decode_header, op_id_of
 from medsync_protocol.policy import Policies
+from medsync_protocol.poseidon import felt_bytes
 from medsync_protocol.ports import JOIN_PROTOCOL, NOTICE_PROTOCOL
 from medsync_protocol.replica import ApplicationFactory, Replica, Submitted
 from medsync_protocol.routine import Routine
@@ -178,6 +179,9 @@ class Engine(Held):
         outcome = self._checkpoints[context].built(plan, built)
         effects = list(outcome.effects)
         peers = [session.peer for session in self.sync.linked(replica)]
+        if outcome.differs is not None:
+            frame = frames.encode(FrameKind.ACCOUNT_PULL, context, felt_bytes(outcome.differs))
+            effects += [Send(peer, frame) for peer in peers]
         if outcome.candidate is not None:
             frame = frames.encode(FrameKind.PROPOSAL, context, outcome.candidate.encode())
             effects += [Send(peer, frame) for peer in peers]

@@ -43,6 +43,8 @@ class FrameKind(IntEnum):
     ANCHOR_PULL = 20  # context: where is it opened, please
     GONE = 21  # context, chain, seq: of that operation the sender destroyed entries
     LACKING = 22  # context, chain, seq: entries for all of that operation came pruned to the sender, too
+    ACCOUNT_PULL = 23  # context, digest: what do you make of that candidate, please
+    ACCOUNT = 24  # context, digest, verdicts, roots: what the sender makes of it
 
 
 def encode(kind: FrameKind, *fields: Any) -> bytes:

@@ -11,6 +11,7 @@ from medsync_protocol.candidate import Candidate
 from medsync_protocol.certificate import vote_fields, want_vote
 from medsync_protocol.codec import want_array, want_bool, want_bytes, want_int, want_str
 from medsync_protocol.effects import Effect, Notify, Send, Serve
+from medsync_protocol.differences import Account
 from medsync_protocol.errors import BadSignature, Malformed, Refused
 from medsync_protocol.frames import FrameKind
 from medsync_protocol.held import Held
@@ -55,6 +56,8 @@ class Inbox:
             FrameKind.BODY: self._body,
             FrameKind.GONE: self._gone,
             FrameKind.LACKING: self._lacking,
+            FrameKind.ACCOUNT_PULL: self._account_pull,
+            FrameKind.ACCOUNT: self._account,
             FrameKind.KEY_PULL: self._key_pull,
             FrameKind.KEY_PUSH: self._key_push,
             FrameKind.HEARTBEAT: self._heartbeat,
@@ -277,6 +280,25 @@ class Inbox:
         k, digest, vote = want_array(fields, 3)
         checkpoints = self._held.checkpoints(replica.context)
         return checkpoints.take_vote(want_int(k), felt_of(want_bytes(digest, 32)), want_vote(vote))
+
+    def _account_pull(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
+        """A candidate differs at a member: what this node makes of it, if it agrees here."""
+        (named,) = want_array(fields, 1)
+        digest = felt_of(want_bytes(named, 32))
+        account = self._held.checkpoints(replica.context).account(digest)
+        if account is None or not self._inside(session, replica):
+            return []
+        frame = frames.encode(FrameKind.ACCOUNT, replica.context, felt_bytes(digest), *account.fields())
+        return [Send(session.peer, frame)]
+
+    def _account(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
+        """What a member makes of a candidate that differs here."""
+        named, verdicts, parts = want_array(fields, 3)
+        member = self._held.member_of(session.peer)
+        if member is None or member not in replica.membership.members:
+            return []
+        account = Account.parse(verdicts, parts)
+        return self._held.checkpoints(replica.context).take_account(felt_of(want_bytes(named, 32)), account, member)
 
     def _certificate_pull(
         self, now: int, session: Session, replica: Replica, fields: Fields

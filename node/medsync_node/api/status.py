@@ -93,7 +93,8 @@ def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]
             yield f"context {name}: no key that only members hold; an admin's `medsync context rotate` brings one"
         yield from _governance_warnings(node, replica)
         if held.differing:
-            yield f"context {name}: a proposed checkpoint differs from this node's operations; see `context checkpoints`"
+            first = f": {held.difference.told()}" if held.difference is not None else ""
+            yield f"context {name}: a proposed checkpoint differs from what this node makes of its operations{first}"
         if (lacking := held.lacking()) is not None:
             yield (
                 f"context {name}: the chain holds checkpoint {lacking[0]}, which no member has shown this node yet: it goes on "
