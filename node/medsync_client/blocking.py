@@ -193,6 +193,7 @@ class BlockingClient:
     opening = _Blocking(_checkpoints.opening)
 
     rewards = _Blocking(_rewards.rewards)
+    pool_history = _Blocking(_rewards.pool_history)
     set_reward_terms = _Blocking(_rewards.set_reward_terms)
     reward_proof = _Blocking(_rewards.reward_proof)
     explain_rewards = _Blocking(_rewards.explain_rewards)

@@ -199,6 +199,7 @@ class Client:
     opening = _Awaited(_checkpoints.opening)
 
     rewards = _Awaited(_rewards.rewards)
+    pool_history = _Awaited(_rewards.pool_history)
     set_reward_terms = _Awaited(_rewards.set_reward_terms)
     reward_proof = _Awaited(_rewards.reward_proof)
     explain_rewards = _Awaited(_rewards.explain_rewards)

@@ -5,6 +5,8 @@ Amounts are text: they may have more digits than a JSON number holds.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from medsync_client.calls import PATIENT, Call, path
@@ -197,6 +199,36 @@ class PoolVote(View):
     digest: Felt
     r: Felt
     s: Felt
+
+
+StepName = Literal["deposited", "proposed", "activated", "vetoed", "claimed", "swept"]
+
+
+class PoolStep(View):
+    """Something that a pool did. `amount`: what was deposited, paid or taken out, or what the whole tree promises; `k`: the
+    checkpoint of a root; `name` is empty for a payee's key that is no current member's."""
+
+    what: StepName
+    block: int
+    transaction: Felt
+    k: int | None = None
+    amount: str | None = None
+    payee: Felt | None = None
+    name: str = ""
+
+
+class PoolHistory(View):
+    """What a context's pool did up to a block, oldest first; the newest of `total` steps. `trouble`: why it can't be read."""
+
+    block: int = 0
+    steps: tuple[PoolStep, ...] = ()
+    total: int = 0
+    trouble: str = ""
+
+
+def pool_history(context: str) -> Call[PoolHistory]:
+    """What the pool of a context did on the chain, as the node's RPC tells it."""
+    return Call(path=path("contexts", context, "rewards", "pool"), answer=PoolHistory, timeout=PATIENT)
 
 
 def rewards(context: str) -> Call[Rewards]:

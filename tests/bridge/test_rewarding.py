@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import trio
 from medsync_bridge.certified import read_certificate
 from medsync_bridge.commands.reward import STRK
 from medsync_bridge.keys import write_secret
+from medsync_node.pool_history import read_pool
 from medsync_protocol import stark
 from medsync_protocol.poseidon import short_string
+from medsync_protocol.reward_pool import Pool, Terms
 from medsync_protocol.rewards import PayTree, reward_root
 from medsync_protocol.transition import Anchor
 from tests.bridge.chains import embedded
@@ -131,6 +133,22 @@ def test_a_period_ends_in_a_claimed_balance(period: Period, tmp_path: Path) -> N
     paid = period("balance", period.pool, "--payee", payee, "--tree", period.tree)
     assert (paid["claimed"], paid["owed"]) == ("700", "0")
     assert period("pool", "status", period.pool)["balance"] == "800"
+    assert_history(period)
+
+
+def assert_history(period: Period) -> None:
+    """What a node reads of it with no more than the chain's events."""
+    anchor = period.world.anchor
+    terms = Terms(context=period.world.address.context, token=int(STRK, 16), window=86_400)
+    pool = Pool(chain_id=anchor.chain_id, contract=int(period.contract, 16), anchor=anchor.contract, terms=terms)
+    assert pool.id == int(period.pool, 16)
+    found = read_pool(period.command.live.url, pool, {PAYEE: "north"})
+    assert [(one.what, one.k, one.amount, one.name) for one in found.steps] == [
+        ("deposited", None, "1500", ""), ("proposed", 1, "1000", ""), ("activated", 1, "1000", ""), ("claimed", None, "700", "north"),
+    ]  # fmt: skip
+    assert (found.trouble, found.total) == ("", 4)
+    assert "no released reward pool" in read_pool(period.command.live.url, replace(pool, contract=anchor.contract), {}).trouble
+    assert "chain.rpc" in read_pool(None, pool, {}).trouble
 
 
 def test_a_pool_that_is_not_there_is_said_to_be_so(period: Period) -> None:

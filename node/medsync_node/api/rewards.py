@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
+import trio
 from fastapi import APIRouter
 from pydantic import Field
 
 from medsync_client.rewards import (
-    ClaimRequest, Earned, MemberPoints, OpenPeriod, PathStep, PoolVote, RewardExplanation, RewardPeriod, RewardProof,
+    ClaimRequest, Earned, MemberPoints, OpenPeriod, PathStep, PoolHistory, PoolVote, RewardExplanation, RewardPeriod, RewardProof,
     RewardRelation, Rewards, RewardTermsSet, RewardTermsView, SignedClaim, SweepRequest, VetoRequest,
 )  # fmt: skip
 from medsync_client.wire import Felt
 from medsync_node.api.finding import find_replica, member_names
 from medsync_node.api.levels import write
 from medsync_node.api.problems import not_found
+from medsync_node.pool_history import read_pool
 from medsync_node.reward_reports import relations_of, reports_of
 from medsync_protocol.claims import Claim
 from medsync_protocol.errors import NotPermitted, Refused
@@ -206,6 +208,15 @@ def routes(node: Node) -> APIRouter:
         acceptance = accepted(replica)
         key = engine.checkpoints(replica.context).voter_key if payee is None else int(payee, 16)
         return proof_view(acceptance, acceptance.accepted if k is None else k, key)
+
+    @router.get("/contexts/{context}/rewards/pool")
+    async def show_pool(context: str) -> PoolHistory:
+        """What the pool that the terms name did on the chain, as this node's RPC tells it."""
+        replica = find_replica(node, context)
+        pool, names = pool_of(accepted(replica)), member_names(replica)
+        payees = {key: names.get(member, "") for member, key in replica.membership.voter_keys.items()}
+        url = None if node.finality is None else node.finality.rpc
+        return await trio.to_thread.run_sync(read_pool, url, pool, payees)
 
     @router.get("/contexts/{context}/rewards/explanation")
     async def explain(context: str, period: Annotated[int | None, Field(ge=0)] = None) -> RewardExplanation:
