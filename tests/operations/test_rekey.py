@@ -30,6 +30,7 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PASS", PASSPHRASE)
+    monkeypatch.setenv("MEDSYNC_PASSPHRASE_FROM", "env:PASS")
 
 
 async def medsync(capsys: Capture, *arguments: str, code: int = 0) -> dict[str, Any]:
@@ -77,6 +78,8 @@ async def test_after_a_rekey_the_node_goes_on_and_the_old_keys_open_nothing_new(
             told = await medsync(capsys, *rekey)
             assert told["known_to"] == 1 and told["before"] == old.device.hex()
             assert (await medsync(capsys, *rekey))["device"] == told["device"], "said again, it goes on with the same keys"
+            found = await medsync(capsys, "doctor", "--home", str(south_home.path), code=1)
+            assert "rekey_unfinished" in {one["code"] for one in found["findings"]}
             known = trial(north).membership
             assert known.members[old.member].sealing_key == old.sealing_public, "until the new start nothing changed"
         async with running(south_home) as south:

@@ -8,6 +8,14 @@ from medsync_node.passphrase import PROMPT, read_passphrase
 from medsync_protocol.errors import KeyFileLocked, OperatorError
 
 
+def _unfinished(keys: key_file.Keys) -> Findings:
+    if keys.renewal is not None:
+        yield Finding(
+            code="rekey_unfinished", what="the new keys that `medsync key rekey` made are not in force yet",
+            advice="start the daemon again" if keys.renewal.certified else "say `medsync key rekey` again while the daemon runs",
+        )  # fmt: skip
+
+
 def check_key_file(examined: Examined) -> Findings:
     """Readable, ours, and opened by what `passphrase_from` names (half a second of argon2id); a prompt isn't asked."""
     path = examined.home.key_file
@@ -15,7 +23,7 @@ def check_key_file(examined: Examined) -> Findings:
         head = key_file.read_head(path)
         source = PROMPT if examined.config is None else examined.config.passphrase_from
         if source != PROMPT:
-            key_file.unlock(path, read_passphrase(source))
+            yield from _unfinished(key_file.open_keys(path, read_passphrase(source)))
     except KeyFileLocked as error:
         yield Finding.of("passphrase", error)
         return

@@ -1,5 +1,5 @@
 """The pytest plugin: the fixture `cluster`, a network of real nodes for one test; `@pytest.mark.cluster(nodes=3)` sizes it;
-with `breakable=True` its links can be cut and slowed.
+with `breakable=True` its links can be cut and slowed, with `means="namespaces"` between network namespaces (as root).
 
 Loads neither libp2p nor starknet_py: the nodes run in processes of their own.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the marker."""
-    config.addinivalue_line("markers", "cluster(nodes=4, breakable=False): how many nodes the fixture `cluster` starts; whether links can be broken")
+    config.addinivalue_line("markers", "cluster(nodes=4, breakable=False, means='proxy'): how many nodes the fixture `cluster` starts; whether, and how, links can be broken")
 
 
 @pytest.fixture
@@ -34,7 +34,8 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     marker = request.node.get_closest_marker("cluster")
     nodes = 4 if marker is None else int(marker.kwargs.get("nodes", 4))
     directory = Path(tempfile.mkdtemp(prefix="medsync-"))
-    made = Cluster(directory, nodes=nodes, breakable=marker is not None and bool(marker.kwargs.get("breakable")))
+    wanted = {} if marker is None else marker.kwargs
+    made = Cluster(directory, nodes=nodes, breakable=bool(wanted.get("breakable")), means=wanted.get("means", "proxy"))
     try:
         made.up(tied=True)
         yield made
