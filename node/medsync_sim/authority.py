@@ -16,6 +16,7 @@ from medsync_protocol.ids import ContextId, DeviceId, KeyId, MemberId, OpId, dev
 from medsync_protocol.kinds import Role
 from medsync_protocol.operation import Header, decode_body, decode_header, split
 from medsync_protocol.reading import read_action
+from medsync_protocol.ruling import CHANGES, Voting
 
 ADMIN_ACTIONS: Final = (Admit, Remove, SetRole, Rotate)
 
@@ -32,9 +33,14 @@ class Past:
     """Causal pasts within one replica's membership operations."""
 
     def __init__(self, replica: Any) -> None:
+        self._fold = replica.fold
         wires: Mapping[OpId, bytes] = replica.governance_wires
         self.read = {op_id: reading(wire, replica.context) for op_id, wire in wires.items()}
         self._pasts: dict[OpId, frozenset[OpId]] = {}
+
+    def is_proposal(self, op_id: OpId) -> bool:
+        """Whether the policy asks for votes on such an action: then its author's own authority decides nothing."""
+        return isinstance(self._fold.rules(), Voting) and isinstance(self.read[op_id][1], CHANGES)
 
     def of(self, op_id: OpId) -> frozenset[OpId]:
         """Everything that the operation's author had seen, itself left out."""
@@ -57,7 +63,7 @@ def usurped(replica: Any) -> Iterator[str]:
         author = _owner(device_of(header.chain), before, past)
         if author is None or not _stands(author, before, past, admin=False):
             yield f"{type(action).__name__} is effective though nobody had admitted its author"
-        elif isinstance(action, ADMIN_ACTIONS) and not _stands(author, before, past, admin=True):
+        elif isinstance(action, ADMIN_ACTIONS) and not past.is_proposal(op_id) and not _stands(author, before, past, admin=True):
             yield f"{type(action).__name__} is effective though nobody had made its author an admin"
 
 
@@ -104,6 +110,8 @@ def _gives(action: Action, who: MemberId, admin: bool) -> bool:
 
 def _takes(past: Past, op_id: OpId, who: MemberId, admin: bool) -> bool:
     header, action = past.read[op_id]
+    if past.is_proposal(op_id):
+        return False  # whether enough votes were known is the fold's to say
     match action:
         case Remove(member=member):
             return member == who

@@ -6,7 +6,7 @@ Everything it signs is noted in the ledger with the true time, so that oracles c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,9 @@ from medsync_protocol.identity import Identity
 from medsync_protocol.ids import ChainId, KeyId, MemberId, OpId
 from medsync_protocol.kinds import OpKind, Plane, Verdict
 from medsync_protocol.operation import NO_KEY, NO_OP, Header, Operation, build, sealing_context
+from medsync_protocol.ruling import Concurrent
 from medsync_protocol.sealing import make_rotation
-from medsync_sim.ledger import Write
+from medsync_sim.ledger import Finding, Write
 from medsync_sim.node import SimNode
 from medsync_sim.world import World
 
@@ -186,6 +187,15 @@ def settled_everywhere(world: World, op_id: OpId) -> bool:
         if below.get(place[0], 0) <= place[1]:
             return False
     return True
+
+
+def counts_against(world: World, rule: str, text: str) -> Iterator[Finding]:
+    """What must not count does: a broken rule, or lost by choice where the policy spares what is done beside a removal."""
+    rules = world.members()[0].replica(world.the_context).fold.rules()
+    if rules is not None and rules.concurrent_ops_of_removed() is Concurrent.KEEP:
+        world.won(f"{text}, as this policy has it until the removal is final")
+    else:
+        yield world.broke(rule, text)
 
 
 def took_effect(world: World, removal: Operation) -> bool:

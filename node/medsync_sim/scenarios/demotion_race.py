@@ -12,7 +12,7 @@ from medsync_protocol.kinds import Role
 from medsync_protocol.ruling import Needs
 from medsync_sim.authority import Past
 from medsync_sim.consortium import Setting
-from medsync_sim.hostile import settled_in, standing
+from medsync_sim.hostile import counts_against, settled_in, standing
 from medsync_sim.ledger import Finding
 from medsync_sim.scenario import Scenario, turn_hostile
 from medsync_sim.steps import Move, Step, work
@@ -65,7 +65,8 @@ class DemotionRace(Scenario):
             if early:
                 world.won(f"{', '.join(sorted(early))} by a race that was settled before the demotion")
             if held - early:
-                yield world.broke("S3", f"{node.name} counts what the demoted admin gave {', '.join(sorted(held - early))}")
+                told = f"{node.name} counts what the demoted admin gave {', '.join(sorted(held - early))}"
+                yield from counts_against(world, "S3", told)
             if "east" not in held and standing(world, world.nodes[outsider].member):
                 if outsider not in held:
                     yield world.broke("S3", "the outsider is in though nobody who could had admitted it")

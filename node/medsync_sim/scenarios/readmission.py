@@ -8,7 +8,7 @@ from random import Random
 from medsync_protocol.application import Draft
 from medsync_protocol.kinds import EntryKind
 from medsync_sim.consortium import Setting
-from medsync_sim.hostile import Forger, effective_at, newest_removal, standing
+from medsync_sim.hostile import Forger, counts_against, effective_at, newest_removal, standing
 from medsync_sim.ledger import Finding
 from medsync_sim.scenario import Scenario, turn_hostile
 from medsync_sim.steps import Move, Step, work
@@ -46,7 +46,7 @@ class Readmission(Scenario):
         world.facts["admitted again"] = int(bool(standing(world, world.nodes["lab"].member)))
         for operation in world.stash.get("private", ()):
             if effective_at(world, operation):
-                yield world.broke("S3", "data signed while its author was out counts after it was admitted again")
+                yield from counts_against(world, "S3", "data signed while its author was out counts after it was admitted again")
 
 
 def sign_privately(world: World, name: str, number: int) -> None:

@@ -9,6 +9,7 @@ from medsync_protocol.ids import device_of
 from medsync_protocol.kinds import Plane, Role
 from medsync_sim.authority import Past
 from medsync_sim.consortium import Setting
+from medsync_sim.hostile import counts_against
 from medsync_sim.ledger import Finding
 from medsync_sim.scenario import Scenario
 from medsync_sim.steps import Step, faults, work
@@ -65,7 +66,7 @@ class RemovalUnderLoad(Scenario):
                         yield world.broke("S3", f"{node.name} voids {target.name}'s {seq}, which its remover held")
                     before = final.get((chain, seq), 1 << 60) < final.get(replica.places[removed.op_id], 1 << 60)
                     if seq >= cut.get(chain, 0) and slot.verdict.effective and not knew and not before:
-                        yield world.broke("S3", f"{node.name} counts {target.name}'s {seq} beyond the cut-off")
+                        yield from counts_against(world, "S3", f"{node.name} counts {target.name}'s {seq} beyond the cut-off")
 
 
 SCENARIO = RemovalUnderLoad()

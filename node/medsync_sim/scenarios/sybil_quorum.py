@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from random import Random
 
 from medsync_protocol.actions import Ballot
+from medsync_protocol.errors import Refused
 from medsync_protocol.kinds import Role
 from medsync_sim.consortium import Setting
 from medsync_sim.hostile import Forger, knowledge
@@ -59,7 +61,8 @@ def enter(world: World, villain: str, name: str) -> None:
     if node.up and node.replica(world.the_context).role is not None:
         member = world.nodes[name].member
         if member not in node.replica(world.the_context).membership.members:
-            node.do(lambda engine, now: engine.admit(now, world.the_context, member, Role.MEMBER))
+            with suppress(Refused):  # a policy may leave it to others
+                node.do(lambda engine, now: engine.admit(now, world.the_context, member, Role.MEMBER))
 
 
 def cast(world: World, villain: str) -> None:

@@ -10,6 +10,7 @@ from medsync_protocol.application import Draft
 from medsync_protocol.ids import NETWORK_CONTEXT
 from medsync_protocol.kinds import EntryKind, Role
 from medsync_protocol.sealing import make_rotation
+from medsync_sim.authority import Past
 from medsync_sim.consortium import Setting
 from medsync_sim.hostile import Forger, effective_at, knowledge
 from medsync_sim.ledger import Finding
@@ -47,8 +48,9 @@ class Usurper(Scenario):
 
     def judge(self, world: World) -> Iterable[Finding]:
         """What counts of it."""
+        past = Past(world.members()[0].replica(world.the_context))
         for kind, operation in world.stash.get("usurped", ()):
-            if effective_at(world, operation):
+            if effective_at(world, operation) and not past.is_proposal(operation.op_id):
                 yield world.broke("S2", f"a plain member's {kind} counts")
 
 
