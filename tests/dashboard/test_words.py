@@ -97,7 +97,7 @@ def test_every_command_that_a_page_names_exists(capsys: pytest.CaptureFixture[st
     files = [*here.glob("templates/*.html"), *here.rglob("*.py"), here / "static" / "patient.js"]
     named = {found for one in files for found in re.findall(r"medsync ((?:[a-z]+(?:-[a-z]+)* ?)+)", one.read_text())}
     named = {" ".join(one.split()[:2]) for one in named if one.split()[0] in registered()}
-    assert {"open", "contract register", "consent revoke", "proof check", "reward balance"} <= named
+    assert {"open", "contract register", "consent revoke", "proof check", "reward pool", "reward terms"} <= named
     for command in sorted(named):
         assert run([*command.split(), "--help"]) == 0, command
         assert f"medsync {command.split()[0]}" in capsys.readouterr().out

@@ -1,4 +1,7 @@
-"""Rewards over time: terms, points by period and member, what each has earned. Pools and payments are the bridge's."""
+"""Rewards over time: terms, points by period and member, roots and payments of the pool, what each has earned.
+
+Making, funding and drawing on pools is the bridge's.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,20 @@ from typing import Final
 from starlette.responses import Response
 
 from medsync_client import contexts
-from medsync_client.rewards import RewardPeriod, rewards
+from medsync_client.rewards import pool_history, rewards
+from medsync_node.dashboard.reward_drawing import columns, flow, paid_to
 from medsync_node.dashboard.visit import Visit
 
 
-def total(period: RewardPeriod) -> int:
-    """Points of all members."""
-    return sum(one.points for one in period.points)
-
-
 async def show(visit: Visit) -> Response:
-    """Per context, closed periods with their points, the open one, and what was earned so far."""
+    """Per context, closed periods with their points, the open one, the pool's steps, and what was earned so far."""
     found = []
     for one in (await visit.ask(contexts.contexts())).contexts:
         known = await visit.ask_if_allowed(rewards(one.id))
         if known is not None:
-            bars = [(period, total(period)) for period in reversed(known.closed)]
-            found.append((one, known, bars, max((points for _, points in bars), default=0)))
+            history = None if known.terms is None else await visit.ask_if_allowed(pool_history(one.id))
+            moved = None if history is None or history.trouble else flow(history.steps)
+            found.append((one, known, columns(known, history), history, moved, paid_to(history)))
     return visit.show("rewards.html", found=found)
 
 

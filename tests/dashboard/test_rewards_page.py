@@ -1,0 +1,70 @@
+"""Rewards over time: what is drawn and what the tables say are the same numbers, and what can't be read is said."""
+
+from __future__ import annotations
+
+import re
+
+from medsync_client.contexts import Context
+from medsync_client.rewards import Earned, MemberPoints, PoolHistory, PoolStep, RewardPeriod, Rewards, RewardTermsView, StepName
+from medsync_node.api.scopes import SCOPES
+from medsync_node.dashboard.rendering import page
+from medsync_node.dashboard.reward_drawing import HIGH, LEFT, TOP, WIDE, columns, flow, paid_to, root_of
+from medsync_node.dashboard.sessions import Grant, Session
+
+TERMS = RewardTermsView(contract="0x1", token="0x2", window=60, salt="0x0", per_point=10, days=1, cap=9, least=9, first=1)
+
+
+def period(number: int, k: int, points: int) -> RewardPeriod:
+    got = (MemberPoints(member="11" * 32, name="north", points=points),)
+    return RewardPeriod(period=number, begins=number * 86_400_000, ends=(number + 1) * 86_400_000, k=k, settled=k < 9, points=got)
+
+
+def step(what: StepName, k: int | None = None, amount: int | None = None, payee: str | None = None) -> PoolStep:
+    text = None if amount is None else str(amount)
+    return PoolStep(what=what, block=1, transaction="0x1", k=k, amount=text, payee=payee, name="north" if payee else "")
+
+
+KNOWN = Rewards(k=9, terms=TERMS, closed=(period(3, 9, 0), period(2, 6, 30), period(1, 4, 15)), earned=(Earned(payee="0x7", name="north", amount="450"),))
+HISTORY = PoolHistory(
+    block=8, total=5,
+    steps=(step("deposited", amount=900), step("proposed", 4, 150), step("activated", 4, 150), step("claimed", amount=150, payee="0x7"),
+           step("proposed", 7, 450)),
+)  # fmt: skip
+
+
+def test_columns_are_as_high_as_points_and_know_how_far_the_pool_is() -> None:
+    drawn = columns(KNOWN, HISTORY)
+    assert [(one.period.period, one.points, one.worth, one.height) for one in drawn] == [(1, 15, 150, HIGH // 2), (2, 30, 300, HIGH), (3, 0, 0, 1)]
+    assert [one.x for one in drawn] == [LEFT, LEFT + WIDE, LEFT + 2 * WIDE] and drawn[1].y == TOP
+    assert [one.root for one in drawn] == ["paid out", "proposed", "not proposed"]
+    vetoed = PoolHistory(steps=(step("proposed", 6, 1), step("vetoed", 6)))
+    assert root_of(KNOWN.closed[1], vetoed) == "vetoed" and root_of(KNOWN.closed[1], PoolHistory(trouble="x")) == ""
+
+
+def test_what_was_promised_and_paid_goes_up_in_stairs() -> None:
+    moved = flow(HISTORY.steps)
+    assert [(one, two) for _, one, two in moved.rows] == [(0, 0), (0, 0), (150, 0), (150, 150), (150, 150)]
+    assert moved.most == 150 and moved.promised.split()[4] == f"{LEFT + 2 * WIDE},{TOP}"
+    assert paid_to(HISTORY) == {"0x7": 150} and paid_to(None) == {} and flow(()).rows == ()
+
+
+def shown(history: PoolHistory | None) -> str:
+    one = Context.model_validate({
+        "id": "1" * 64, "name": "trial", "application": "medsync", "policy": "any_admin", "role": "admin", "members": 1,
+        "voters": 1, "quorum": 1, "epoch": 1, "operations": 1, "checkpoint": {},
+    })  # fmt: skip
+    session = Session(grant=Grant(scopes=frozenset(SCOPES)), csrf="c", ends=1, seen=0, digest="d")
+    moved = None if history is None or history.trouble else flow(history.steps)
+    found = [(one, KNOWN, columns(KNOWN, history), history, moved, paid_to(history))]
+    answer = page("rewards.html", session=session, node_name="north", context="", query={}, path="/rewards", read_only=False, found=found)
+    return bytes(answer.body).decode()
+
+
+def test_the_page_draws_and_lists_the_same() -> None:
+    text = shown(HISTORY)
+    tables = re.sub("<svg.*?</svg>", "", text, flags=re.S)
+    for drawn in re.findall(r'<text class="name small" x="\d+" y="\d+">(\w[\w ]*)</text>', text):
+        assert f">{drawn}<" in tables, drawn
+    assert text.count('class="column') == 3 and "claimed by north" in tables and "root of checkpoint 7 proposed" in tables
+    unread = shown(PoolHistory(trouble="this node reads no chain: `medsync config set chain.rpc URL` gives it one"))
+    assert "<code>medsync config set chain.rpc URL</code>" in unread and 'data-label="Paid">–' in unread
