@@ -19,7 +19,7 @@ import typer
 from medsync_client.subjects import SubjectEnrol
 from medsync_node import cli
 from medsync_node.commands.cluster import means
-from medsync_node.testing import Cluster, namespaces
+from medsync_node.testing import Cluster, control, namespaces
 from medsync_node.testing.dialled import process_of
 from medsync_node.testing.doors import Door, Doors
 from medsync_node.testing.faults import Faults, Slow, read_sides, read_slow
@@ -211,6 +211,20 @@ def test_the_switch_passes_packets_on_late_or_not_at_all() -> None:
     with pytest.raises(BlockingIOError):
         os.read(north, 100)
     os.close(north), os.close(south)
+
+
+async def test_what_links_pass_ends_with_the_clusters_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "LOOK_SECONDS", 0.01)
+    readable, writable = os.pipe()
+    with trio.fail_after(60):
+        async with control.controlled(tmp_path, Doors(()), writable) as nursery:
+
+            async def remove() -> None:
+                assert await trio.to_thread.run_sync(os.read, readable, 5) == b"ready"
+                (tmp_path / control.SOCKET).unlink()
+
+            nursery.start_soon(remove)
+    os.close(readable)
 
 
 def test_without_root_the_command_says_why_links_pass_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,8 @@ async def test_after_a_rekey_the_node_goes_on_and_the_old_keys_open_nothing_new(
             await form([north, south])
             before = await south.client.enrol_subject("trial", SubjectEnrol(), "replicated")
             epoch = trial(north).membership.highest_epoch()
+            steps = "\n".join((await medsync(capsys, *rekey[:4], "--member"))["steps"])
+            assert f"member recover {old.member.hex()[:16]}" in steps and "context trial" in steps and "2 of 2 voters" in steps
             told = await medsync(capsys, *rekey)
             assert told["known_to"] == 1 and told["before"] == old.device.hex()
             assert (await medsync(capsys, *rekey))["device"] == told["device"], "said again, it goes on with the same keys"

@@ -16,6 +16,7 @@ import trio
 from medsync_node.testing.faults import Faults
 
 SOCKET: Final = "doors.sock"
+LOOK_SECONDS: Final = 2.0  # between looks whether the cluster's directory is still there
 MAX_MESSAGE: Final = 64 * 1024
 
 
@@ -46,7 +47,7 @@ async def _answer(breaks: Breaks, stream: trio.SocketStream) -> None:
 async def controlled(directory: Path, breaks: Breaks, ready: int) -> AsyncIterator[trio.Nursery]:
     """Answer at the socket while what the block starts in the nursery runs: until SIGTERM, or the end of a piped stdin.
 
-    Says `ready` to the descriptor once the block came to its end.
+    Ends as well once somebody removed the socket, as with the whole directory. Says `ready` to the descriptor once the block came to its end.
     """
     socket = directory / SOCKET
     socket.unlink(missing_ok=True)
@@ -63,12 +64,19 @@ async def controlled(directory: Path, breaks: Breaks, ready: int) -> AsyncIterat
             os.close(ready)
             if not os.isatty(0) and os.fstat(0).st_mode & 0o170000 == 0o010000:  # a pipe: whoever holds it wants our end
                 nursery.start_soon(_until_eof, nursery.cancel_scope)
+            nursery.start_soon(_until_gone, socket, nursery.cancel_scope)
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as told:
                 async for _ in told:
                     break
             nursery.cancel_scope.cancel()
     finally:
         socket.unlink(missing_ok=True)
+
+
+async def _until_gone(socket: Path, everything: trio.CancelScope) -> None:
+    while socket.exists():
+        await trio.sleep(LOOK_SECONDS)
+    everything.cancel()
 
 
 async def _until_eof(everything: trio.CancelScope) -> None:
