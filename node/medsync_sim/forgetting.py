@@ -50,11 +50,8 @@ class Patient:
     orders: list[Said] = field(default_factory=list)
     holds: list[Said] = field(default_factory=list)
     releases: dict[OpId, Said] = field(default_factory=dict)
-
-    def ordered_by(self, counts: Iterable[Said]) -> bool:
-        """Whether these orders suffice: one by the patient, or two custodians'."""
-        signers = {order.signer for order in counts}
-        return self.public in signers or len(signers & self.custodians) >= 2
+    dropped: Said | None = None
+    """When a custodian took the patient's key out of the record."""
 
 
 def patients(world: World) -> list[Patient]:
@@ -83,12 +80,28 @@ def held_back(world: World, node: SimNode, patient: Patient) -> bool:
 
 def final(world: World, node: SimNode, said: Said) -> bool:
     """Whether a checkpoint that the node calls settled holds the operation, as one that counts."""
+    return _settled_in(world, node, said) is not None
+
+
+def _settled_in(world: World, node: SimNode, said: Said) -> int | None:
     for k in range(1, node.engine.checkpoints(world.the_context).settled + 1):
         settled = world.ledger.settled.get((world.the_context, k))
         verdict = None if settled is None else settled.verdicts.get(said.place[1:])
         if verdict is not None:
-            return bool(verdict[0] == said.op_id and verdict[1].effective)
-    return False
+            return k if verdict[0] == said.op_id and verdict[1].effective else None
+    return None
+
+
+def suffices(world: World, node: SimNode, patient: Patient, orders: Iterable[Said]) -> bool:
+    """Whether these orders do: one by the patient, unless its key was out of the record at an earlier checkpoint, or two
+    custodians'."""
+    dropped = None if patient.dropped is None else _settled_in(world, node, patient.dropped)
+    signers = set()
+    for order in orders:
+        at = _settled_in(world, node, order)
+        if order.signer != patient.public or dropped is None or (at is not None and at <= dropped):
+            signers.add(order.signer)
+    return patient.public in signers or len(signers & patient.custodians) >= 2
 
 
 # -- when something is destroyed ------------------------------------------------------------------------------
@@ -102,7 +115,7 @@ def destroyed(world: World, node: SimNode) -> Iterator[Finding]:
         if patient.subject not in replica.erased.closed or (node.name, patient.subject) in told:
             continue
         told[node.name, patient.subject] = world.now
-        if not patient.ordered_by(order for order in patient.orders if final(world, node, order)):
+        if not suffices(world, node, patient, [order for order in patient.orders if final(world, node, order)]):
             yield world.broke("K3", f"{node.name} destroyed a subject of which no order that suffices is settled")
         if held_back(world, node, patient):
             yield world.broke("K3", f"{node.name} destroyed a subject that a custodian holds back")
@@ -116,7 +129,7 @@ def shown(world: World, node: SimNode) -> Iterator[Finding]:
     replica = node.replica(world.the_context)
     for patient in patients(world):
         known = [order for order in patient.orders if holds(world, node, order)]
-        if not patient.ordered_by(known) and patient.subject not in replica.erased.closed:
+        if not suffices(world, node, patient, known) and patient.subject not in replica.erased.closed:
             continue
         if patient.subject in replica.application.subjects() or _answers(replica, patient.subject):
             yield world.broke("K3", f"{node.name} shows a subject whose erasure it knows to be ordered")
@@ -153,7 +166,7 @@ def ended(world: World) -> Iterator[Finding]:
 
 def _due(world: World, node: SimNode, patient: Patient) -> bool:
     """Ordered by what is settled, and never held back, or every hold released by what is settled."""
-    ordered = patient.ordered_by(order for order in patient.orders if final(world, node, order))
+    ordered = suffices(world, node, patient, [order for order in patient.orders if final(world, node, order)])
     free = all(
         hold.op_id in patient.releases and final(world, node, patient.releases[hold.op_id])
         for hold in patient.holds

@@ -27,6 +27,7 @@ from medsync_protocol.operation import NO_KEY
 from medsync_protocol.poseidon import Felt, felt_bytes, felt_of
 from medsync_protocol.replica import Replica
 from medsync_protocol.reward_book import NO_REWARDS, RewardBook, Said, Surroundings
+from medsync_protocol.settled_cuts import SettledCuts
 from medsync_protocol.transition import Anchor
 
 
@@ -277,6 +278,8 @@ class Acceptance:
         application = self._replica.application
         if isinstance(application, FollowsFinality):
             application.set_final(self.history[k].cut.vector)
+        if isinstance(application, erasing.Erases):
+            application.cuts = SettledCuts(self.history, k)
         record = ValueRecord("settled", self._replica.context, b"", k.to_bytes(8, "big"))
         notice = Notify("settled", self._replica.context, (("k", k),))
         return [Persist((record, *self._slim_rewards()), False), notice, *erasing.due(self._replica)]

@@ -26,6 +26,7 @@ from medsync_protocol.ids import (
 )  # fmt: skip
 from medsync_protocol.kinds import EntryKind, Verdict
 from medsync_protocol.receipt import ViewRecord, decode_receipt, request_of
+from medsync_protocol.settled_cuts import SettledCuts
 from medsync_protocol.subject import Standing, SubjectRecord, decode_record
 from medsync_protocol.subject_file import DocumentKind, SubjectFile, read_document
 
@@ -81,6 +82,7 @@ class MedSyncApplication:
         self.erasure = ErasureBook(network, context)
         self.glass = GlassBook(network, context)
         self._closed: set[SubjectRef] = set()
+        self.cuts: SettledCuts | None = None
         self.unreadable = 0  # entries that decoded to nothing, repeats counted: for status only
 
     # -- folding ----------------------------------------------------------------------------------------------
@@ -159,16 +161,23 @@ class MedSyncApplication:
 
     def hidden(self, subject: SubjectRef) -> bool:
         """Whether the subject was erased, or its erasure is ordered: an order hides it at once."""
-        standing = self.standing(subject)
-        ordered = standing is not None and self.erasure.order(subject, standing) is not None
-        return ordered or subject in self._closed
+        return subject in self._closed or self.order(subject) is not None
+
+    def order(self, subject: SubjectRef, final: Mapping[ChainId, int] | None = None) -> OpId | None:
+        """The operation that orders the subject's erasure; None for none, or of whom nothing is held."""
+        held = self._files.get(subject)
+        if held is None or not self.erasure.mentions(subject):
+            return None
+        return self.erasure.order(
+            subject, lambda chain, seq: held.judged_by(chain, seq, self._final, self.cuts), final
+        )
 
     def erasable(self) -> Mapping[SubjectRef, OpId]:
         """Subjects whose order is final and held up by no legal hold, with the order."""
         found: dict[SubjectRef, OpId] = {}
         for subject in self._orderable():
             standing = self.standing(subject)
-            order = None if standing is None else self.erasure.order(subject, standing, self._final)
+            order = self.order(subject, self._final)
             if standing is not None and order is not None and not self.erasure.holds(subject, standing, self._final):
                 found[subject] = order
         return found

@@ -18,6 +18,7 @@ from medsync_protocol.ids import ChainId, MemberId, OpId, SubjectRef, short
 from medsync_protocol.journal import ValueRecord
 from medsync_protocol.kinds import Role
 from medsync_protocol.operation import Operation, decode, join, prune, sealing_context
+from medsync_protocol.settled_cuts import SettledCuts
 
 if TYPE_CHECKING:
     from medsync_protocol.replica import Replica
@@ -30,6 +31,8 @@ class Erases(Protocol):
     """An application that keeps records about subjects who may order them to be destroyed."""
 
     erasure: ErasureBook
+    cuts: SettledCuts | None
+    """What each settled checkpoint holds; None before the first."""
 
     def erasable(self) -> Mapping[SubjectRef, OpId]:
         """Subjects whose order is settled and held up by nothing, with the order."""

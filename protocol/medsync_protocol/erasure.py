@@ -6,7 +6,7 @@ after the subject's key is gone: a closed pseudonym stays listed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -25,6 +25,7 @@ KINDS: Final = frozenset({int(EntryKind.ERASE_ORDER), int(EntryKind.LEGAL_HOLD),
 _DOMAIN: Final = b"medsync/erase/1"
 _VERSION: Final = 1
 NOTHING: Final = OpId(b"")
+Records = Callable[[ChainId, int], Standing | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,21 +156,31 @@ class ErasureBook:
         found = self._kept.get(subject, {}).values()
         return [(k.document, k) for k in found if isinstance(k.document, kind) and k.verdict.effective]
 
+    def mentions(self, subject: SubjectRef) -> bool:
+        """Whether anything was said about it."""
+        return subject in self._kept
+
     def subjects(self) -> list[SubjectRef]:
         """Those that anything was said about, ascending."""
         return sorted(self._kept)
 
     def order(
-        self, subject: SubjectRef, standing: Standing, final: Mapping[ChainId, int] | None = None
+        self, subject: SubjectRef, stands: Records, final: Mapping[ChainId, int] | None = None
     ) -> OpId | None:
-        """The operation that orders the erasure; None for none. With `final` only what lies below that cut counts."""
+        """The operation that orders the erasure; None for none. With `final` only what lies below that cut counts.
+
+        `stands`: the subject's record by which an operation at (chain, seq) is judged.
+        """
         custodians: dict[MemberId, OpId] = {}
         for order, kept in sorted(self._of(subject, EraseOrder), key=lambda pair: pair[1].op_id):
             if final is not None and not _below(kept, final):
                 continue
-            if order.signer in standing.patient_keys | standing.delegate_keys:
+            record = stands(kept.chain, kept.seq)
+            if record is None:
+                continue
+            if order.signer in record.patient_keys | record.delegate_keys:
                 return kept.op_id
-            if order.signer in standing.custodians:
+            if order.signer in record.custodians:
                 custodians.setdefault(MemberId(order.signer), kept.op_id)
         return min(custodians.values()) if len(custodians) >= ORDERING_CUSTODIANS else None
 

@@ -191,6 +191,13 @@ def standing(subject: SubjectRef, revisions: Iterable[Revision]) -> Standing | N
     )
 
 
+def ever(revisions: Iterable[Revision]) -> tuple[frozenset[bytes], frozenset[MemberId]]:
+    """(patients' and delegates' keys, custodians) of every revision that counts, whatever replaced it since."""
+    valid = [one.record for one in _valid(list(revisions)).values()]
+    keys = frozenset(key for record in valid for key in (*record.patient_keys, *record.delegate_keys))
+    return keys, frozenset(member for record in valid for member in record.custodians)
+
+
 def _valid(revisions: list[Revision]) -> dict[bytes, Revision]:
     """Enrolments by their founders, and what custodians made of them, by id."""
     waiting = [one for one in revisions if one.effective]

@@ -6,7 +6,7 @@ Folding entries into files and linking them is `consent.py`'s; what counts of th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -27,12 +27,14 @@ from medsync_protocol.directive import (
 )
 from medsync_protocol.errors import Malformed
 from medsync_protocol.ids import ChainId, ContextId, DirectiveId, NetworkId, SubjectRef
+from medsync_protocol.settled_cuts import SettledCuts
 from medsync_protocol.subject import (
     Link,
     Revision,
     Standing,
     SubjectRecord,
     decode_record,
+    ever,
     open_link,
     record_id,
     standing,
@@ -191,12 +193,38 @@ class SubjectFile:
 
     def standing(self, final: Mapping[ChainId, int]) -> Standing | None:
         """The record as its effective revisions have it."""
-        revisions = [
+        return standing(self.subject, self._revisions(final))
+
+    def _revisions(self, final: Mapping[ChainId, int]) -> list[Revision]:
+        return [
             Revision(named, held.record, one.author, one.verdict.effective, _is_final(one, final))
             for named, held in self._of(DocumentKind.RECORD)
             for one in held.carriers
         ]
-        return standing(self.subject, revisions)
+
+    def judged_by(
+        self, chain: ChainId, seq: int, final: Mapping[ChainId, int], cuts: SettledCuts | None
+    ) -> Standing | None:
+        """The record by which an order at (chain, seq) is judged: who was ever in it, up to the settled checkpoint that
+        holds the order, less who was out of it at the checkpoint before; None for none.
+
+        So nobody takes an order's authority away by a revision that doesn't settle first, and all come to the same
+        (decision 11). An order that is not settled is judged by all that is held, and by what is settled.
+        """
+        k = None if cuts is None else cuts.first(chain, seq)
+        past = self if k is None or cuts is None else self.below(cuts.at(k))
+        before = final if k is None or cuts is None else cuts.at(max(k - 1, 0))
+        record = past.standing(final)
+        if record is None:
+            return None
+        earlier = self.below(before)
+        was = earlier.standing(before)
+        keys, custodians = ever(past._revisions(final))
+        if was is not None:
+            once = ever(earlier._revisions(before))
+            keys -= once[0] - was.patient_keys - was.delegate_keys
+            custodians -= once[1] - was.custodians
+        return replace(record, patient_keys=keys, delegate_keys=frozenset(), custodians=custodians)
 
     def counted(self, final: Mapping[ChainId, int]) -> tuple[Counted, ...]:
         """What of this pseudonym's directives counts; nothing without a record."""

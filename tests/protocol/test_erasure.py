@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 from medsync_protocol import erasing
 from medsync_protocol.access import Answer
 from medsync_protocol.application import Draft
+from medsync_protocol.candidate import Cut
 from medsync_protocol.crypto import signing_public
 from medsync_protocol.directive import Signed
 from medsync_protocol.effects import Persist, Reread
@@ -16,7 +21,8 @@ from medsync_protocol.ids import ChainId, OpId, SubjectRef
 from medsync_protocol.journal import OpRecord
 from medsync_protocol.kinds import EntryKind
 from medsync_protocol.operation import decode_body, join, prune, split
-from medsync_protocol.subject import encode_record
+from medsync_protocol.settled_cuts import SettledCuts
+from medsync_protocol.subject import SubjectRecord, decode_record, encode_record, record_id
 from tests.desk_world import NETWORK, NOW, Context, key, seed
 
 
@@ -226,6 +232,40 @@ def test_what_came_pruned_to_everybody_else_is_waited_for_no_more_once_one_says_
     assert erasing.told_gone(replica, others[0], place) and replica.readable()[place[0]] == 1
 
 
+def test_a_custodian_takes_no_order_back_by_dropping_the_key_that_signed_it() -> None:
+    context = Context()
+    subject = context.enrol()
+    before = dict(context["city"].replica.vector)
+    ordered(context, subject)
+    record = _record(context)
+    following = replace(record, revision=1, previous=record_id(encode_record(record)), patient_keys=(), delegate_keys=())
+    context.write("mercy", [Draft(kind=EntryKind.SUBJECT, payload=encode_record(following))])
+    application = context["coast"].desk.application
+    assert application.hidden(subject), "it is out of the record now, and was in it at the last checkpoint"
+    after = dict(context["coast"].replica.vector)
+    application.set_final(after)
+    application.cuts = settled_at(before, after)
+    assert application.erasable(), "both settled at once"
+    application.cuts = settled_at(before, {**after, context["coast"].replica.chain: 0}, after)
+    assert not application.hidden(subject), "the key was out before the order settled: it may have been stolen"
+
+
+def settled_at(*cuts: Mapping[ChainId, int]) -> SettledCuts:
+    """Checkpoints with these cuts, after the opening's empty one."""
+    made = [Cut(tuple((c, n, OpId(bytes(32))) for c, n in sorted(cut.items()) if n)) for cut in ({}, *cuts)]
+    return SettledCuts([SimpleNamespace(cut=cut) for cut in made], len(cuts))  # type: ignore[misc]
+
+
+def _record(context: Context) -> SubjectRecord:
+    """As it was enrolled, from the operation that carries it."""
+    mercy = context["mercy"].replica
+    for wire in context.wires.values():
+        for entry in mercy.open(wire):
+            if entry is not None and entry.kind == EntryKind.SUBJECT:
+                return decode_record(entry.payload)
+    raise AssertionError("it was enrolled")
+
+
 def test_entries_that_wait_for_several_keys_are_read_when_any_of_them_comes() -> None:
     context = Context()
     first, records = context["mercy"].desk.enrol(NOW)
@@ -240,9 +280,7 @@ def test_entries_that_wait_for_several_keys_are_read_when_any_of_them_comes() ->
 
 
 def _order(context: Context, subject: SubjectRef) -> OpId:
-    application = context["mercy"].desk.application
-    standing = application.standing(subject)
-    found = None if standing is None else application.erasure.order(subject, standing)
+    found = context["mercy"].desk.application.order(subject)
     assert found is not None
     return found
 

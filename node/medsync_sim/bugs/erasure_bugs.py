@@ -9,6 +9,7 @@ from medsync_protocol.consent import MedSyncApplication
 from medsync_protocol.erasure import ErasureBook
 from medsync_protocol.folded import Folded
 from medsync_protocol.opening import Opened, Opener
+from medsync_protocol.subject_file import SubjectFile
 from medsync_sim.bugs.planting import Patch, PlantedBug
 
 
@@ -79,6 +80,10 @@ def _by_others_ignored() -> list[Patch]:
     return [(erasing, "_carried_out", lambda replica, application: {})]
 
 
+def _taken_back() -> list[Patch]:
+    return [(SubjectFile, "judged_by", lambda self, chain, seq, final, cuts: self.standing(final))]
+
+
 def _lacking_unsaid() -> list[Patch]:
     told = erasing.told_gone
 
@@ -98,5 +103,6 @@ PLANTED: Final = (
     PlantedBug(name="buried-kept", about="Entries that come under a closed pseudonym stay on the disk (a real one).", scenario="erasure", patches=_buried_kept),
     PlantedBug(name="notes-kept", about="Notes about a subject outlive it until the next restart (a real one).", scenario="erasure", patches=_notes_kept),
     PlantedBug(name="others-not-believed", about="Who never had the record waits for it for ever (a real one).", scenario="erasure", patches=_by_others_ignored),
+    PlantedBug(name="order-taken-back", about="A custodian takes a patient's order back by dropping its key (a real one).", scenario="erasure", patches=_taken_back),
     PlantedBug(name="lacking-unsaid", about="What most got pruned is waited for for ever (a real one).", scenario="erasure", patches=_lacking_unsaid),
 )  # fmt: skip

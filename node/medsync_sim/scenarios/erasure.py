@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from medsync_protocol.erasure import EraseOrder, sign_order
 from medsync_protocol.ids import Instant
 from medsync_protocol.kinds import EntryKind
 from medsync_protocol.rule import Effect, Rule, member_actor
-from medsync_protocol.subject import decode_record
+from medsync_protocol.subject import decode_record, record_id
 from medsync_sim.consortium import Setting
 from medsync_sim.forgetting import Patient, Said, ended, kept, patients, shown
 from medsync_sim.hostile import Forger, knowledge
@@ -32,7 +33,7 @@ from medsync_sim.world import World
 PATIENTS: Final = 4
 OWN: Final = (
     "enrol_with_key", "order_by_patient", "order_by_custodian", "hold_back", "let_go", "use", "look_up", "carry_again",
-    "write_later",
+    "write_later", "drop_key",
 )  # fmt: skip
 
 
@@ -83,6 +84,8 @@ class Erasure(Scenario):
             steps.append(Step(held, "hold_back", (holder, number)))
             if rng.random() < 0.6:
                 steps.append(Step(held + rng.randint(500, 12_000), "let_go", (holder, number)))
+        if how == "patient" and rng.random() < 0.5:
+            steps.append(Step(at + rng.randint(-1_500, 4_000), "drop_key", (rng.choice(custodians), number)))
         return steps
 
     def moves(self) -> Mapping[str, Move]:
@@ -214,6 +217,16 @@ def carry_again(world: World, lab: str, number: int) -> None:
     """Who kept a record carries it again, key and all."""
     node, patient = running(world, lab), _patient(world, number)
     submit(world, node, [subject_draft(decode_record(patient.payload))])
+
+
+@move
+def drop_key(world: World, custodian: str, number: int) -> None:
+    """A custodian that would rather keep the record takes the patient's key out of it, whether its own desk lets it or not."""
+    node, patient = running(world, custodian), _patient(world, number)
+    before = decode_record(patient.payload)
+    following = replace(before, revision=1, previous=record_id(patient.payload), patient_keys=())
+    done = submit(world, node, [subject_draft(following)])
+    patient.dropped = patient.dropped or _said(world, node, node.member, done)
 
 
 @move
