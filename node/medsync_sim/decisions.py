@@ -7,43 +7,18 @@ subject's homes hold the revocation on disk. No node's own idea of freshness is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from medsync_protocol.access import Answer, Request
 from medsync_protocol.directive import parse_directive
-from medsync_protocol.ids import DirectiveId, MemberId, SubjectRef
+from medsync_protocol.ids import DirectiveId, SubjectRef
 from medsync_protocol.receipt import ReceiptEntry
 from medsync_sim.consortium import FRESH_MS, SKEW_MS
-from medsync_sim.ledger import Answered, Finding, Place
+from medsync_sim.ledger import Answered, Finding, Place, Revoked
 
 if TYPE_CHECKING:
     from medsync_sim.node import SimNode
     from medsync_sim.world import World
-
-
-@dataclass(slots=True, kw_only=True)
-class Revoked:
-    """A revocation that honest users asked for. `holders`: homes that have it on disk → true time since when."""
-
-    subject: SubjectRef
-    place: Place
-    targets: frozenset[DirectiveId]
-    series: bytes
-    all_before: int
-    homes: frozenset[MemberId]
-    holders: dict[str, int] = field(default_factory=dict)
-
-    def effective_at(self, world: World) -> int | None:
-        """True time since when a majority of homes, none with a disk that lost something, hold it; None before."""
-        kept = sorted(at for name, at in self.holders.items() if name not in world.ledger.lossy)
-        needed = len(self.homes) // 2 + 1
-        return kept[needed - 1] if len(kept) >= needed else None
-
-    def takes(self, directive: DirectiveId, signer: bytes, number: int) -> bool:
-        """Whether it takes this directive back, seen or not."""
-        in_series = bool(self.series) and signer == self.series and number <= self.all_before
-        return directive in self.targets or in_series
 
 
 def revoked(world: World, revocation: Revoked) -> None:
@@ -89,7 +64,7 @@ def _against(world: World, node: SimNode, subject: SubjectRef, directive: Direct
             continue  # by somebody who was removed meanwhile: contested or void, a question of its own
         if holds:
             yield world.broke("S10", f"{node.name} permits on a grant whose revocation it holds")
-        since = revocation.effective_at(world)
+        since = revocation.effective_at(world.ledger.lossy)
         if since is not None and world.now > since + FRESH_MS + SKEW_MS:
             late = world.now - since
             yield world.broke("S10", f"{node.name} permits {late} ms after the revocation was effective")

@@ -5,16 +5,11 @@ Filled by the world as things happen; never read by a node.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
-from typing import TYPE_CHECKING
-
-from medsync_protocol.ids import ChainId, ContextId, MemberId, OpId, SubjectRef
+from medsync_protocol.ids import ChainId, ContextId, DirectiveId, MemberId, OpId, SubjectRef
 from medsync_protocol.kinds import Verdict
-
-if TYPE_CHECKING:
-    from medsync_sim.decisions import Revoked
 
 Place = tuple[ContextId, ChainId, int]
 
@@ -59,6 +54,30 @@ class Answered:
     requester: MemberId
     permitted: bool
     at: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Revoked:
+    """A revocation that honest users asked for. `holders`: homes that have it on disk → true time since when."""
+
+    subject: SubjectRef
+    place: Place
+    targets: frozenset[DirectiveId]
+    series: bytes
+    all_before: int
+    homes: frozenset[MemberId]
+    holders: dict[str, int] = field(default_factory=dict)
+
+    def effective_at(self, lossy: Container[str]) -> int | None:
+        """True time since when a majority of homes, none with a disk that lost something, hold it; None before."""
+        kept = sorted(at for name, at in self.holders.items() if name not in lossy)
+        needed = len(self.homes) // 2 + 1
+        return kept[needed - 1] if len(kept) >= needed else None
+
+    def takes(self, directive: DirectiveId, signer: bytes, number: int) -> bool:
+        """Whether it takes this directive back, seen or not."""
+        in_series = bool(self.series) and signer == self.series and number <= self.all_before
+        return directive in self.targets or in_series
 
 
 @dataclass(slots=True)

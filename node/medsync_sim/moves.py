@@ -12,7 +12,8 @@ from medsync_protocol.errors import OperatorError, Refused
 from medsync_protocol.ids import Instant, SubjectRef
 from medsync_protocol.kinds import EntryKind, Role
 from medsync_protocol.rule import Effect, Rule, member_actor
-from medsync_sim.decisions import Revoked, answered, revoked
+from medsync_sim.decisions import answered, revoked
+from medsync_sim.ledger import Revoked
 from medsync_sim.node import SimNode
 from medsync_sim.steps import Move
 from medsync_sim.timeline import stream
