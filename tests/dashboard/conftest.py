@@ -45,10 +45,6 @@ class Visitor:
     def go(self, path: str) -> Any:
         return self.page.goto(self.base + path)
 
-    def fetch(self, path: str) -> Any:
-        """What a page answers, without drawing it."""
-        return self.page.request.get(self.base + path)
-
     @property
     def text(self) -> str:
         return self.page.inner_text("main")

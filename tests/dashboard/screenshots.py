@@ -1,4 +1,4 @@
-"""Pictures of the dashboard's pages, from real nodes in a real browser, at a desk's width and a phone's. `scripts/screenshots`."""
+"""Pictures of the dashboard's pages, from real nodes in a real browser, at a desk's width, a phone's, and as printed. `scripts/screenshots`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.dashboard.world import CHROMIUM, DESKTOP, PHONE, World, open_world
+from tests.dashboard.world import CHROMIUM, DESKTOP, PAPER, PHONE, World, open_world
 
 PAGES = {
-    "overview": "/overview", "context": "/c/shared", "consents": "/c/shared/consents?q={subject}",
+    "overview": "/overview", "context": "/c/shared", "patients": "/c/shared/subjects", "membership": "/c/shared/members",
+    "removal": "/c/shared/members/remove?member=south", "consents": "/c/shared/consents?q={subject}",
     "consent": "/c/shared/consents/{consent}", "access": "/c/shared/access?subject={subject}",
     "receipt": "/c/shared/receipts/{receipt}?subject={subject}", "history": "/c/shared/operations",
     "reviews": "/c/shared/reviews?days=7",
@@ -29,7 +30,7 @@ def main(target: Path, *wanted: str) -> None:
     with open_world() as world, sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.getuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        for width, size in (("desk", DESKTOP), ("phone", PHONE)):
+        for width, size in (("desk", DESKTOP), ("phone", PHONE), ("paper", PAPER)):
             for patient in (False, True):
                 page = browser.new_context(viewport={"width": size[0], "height": size[1]}).new_page()
                 page.goto(world.link(patient=patient))
@@ -37,9 +38,11 @@ def main(target: Path, *wanted: str) -> None:
                 for name, path in {"me": "/me"}.items() if patient else PAGES.items():
                     if wanted and name not in wanted:
                         continue
+                    page.emulate_media(media="screen")
                     page.goto(world.base + _at(path, world))
                     if name == "members":
                         page.get_by_role("button", name="Make an invitation").click()
+                    page.emulate_media(media="print" if width == "paper" else "screen")
                     page.screenshot(path=target / f"{name}-{width}.png", full_page=not clip)
         browser.close()
 

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from medsync_node.api.scopes import SCOPES
 from tests.dashboard.conftest import OTHER_NAME, Visitor
-from tests.dashboard.world import PHONE, REASON, World
+from tests.dashboard.world import DESKTOP, PAPER, PHONE, REASON, World
 
 Visit = Callable[..., Visitor]
 
@@ -20,7 +20,8 @@ PAGES = {
     "/c/shared/access?subject={subject}": "without a counterpart", "/c/shared/receipts/{receipt}?subject={subject}": "the same answer",
     "/c/shared/access?subject={subject}&sessions=1": "entry", "/c/shared/access?subject=&purpose=ETREAT": "dr-haste", "/c/shared/access": "Left empty", "/c/shared/reviews": "Reviews",
     "/c/shared/reviews?days=7": "Glass broken: 1", "/c/shared/operations": "History", "/c/shared/anchors": "not anchored", "/c/shared/audit": "Audit",
-    "/c/shared/subjects": "Who looked",
+    "/c/shared/subjects": "Who looked", "/c/shared/members": "Waiting for votes", "/c/shared/members/remove?member=south": "What will happen",
+    "/members/role?member=south&role=reader": "What will happen",
     "/c/shared/subjects/{subject}": "Accounting of disclosures", "/c/shared/subjects?subject={subject}": "Accounting of disclosures",
 }  # fmt: skip
 """Every page with words that only its contents have."""
@@ -37,18 +38,37 @@ def at(path: str, world: World) -> str:
     return path.format(subject=world.subject.subject, consent=world.consents[0], receipt=world.answer.receipt_id)
 
 
-def test_every_page_shows_its_contents_and_fits_a_phone(world: World, visit: Visit) -> None:
+TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+UNUSABLE = """() => {
+  const all = (wanted) => [...document.querySelectorAll(wanted)], ids = all("[id]").map((one) => one.id);
+  const levels = all("main h1, main h2, main h3").map((one) => Number(one.tagName[1]));
+  return [
+    ...all("input:not([type=hidden]), select, textarea").filter((one) => !one.labels.length).map((one) => "no label: " + one.name),
+    ...all("a, button").filter((one) => !one.textContent.trim()).map((one) => "no name: " + one.outerHTML),
+    ...all("[tabindex]").filter((one) => one.tabIndex > 0).map((one) => "out of order: " + one.outerHTML),
+    ...ids.filter((one, i) => ids.indexOf(one) !== i).map((one) => "twice: " + one),
+    ...levels.filter((one, i) => one > (levels[i - 1] ?? 0) + 1).map((one) => "skips to h" + one),
+    ...all("th").filter((one) => !one.scope).map((one) => "no scope: " + one.textContent),
+    ...(levels.filter((one) => one === 1).length === 1 ? [] : ["not one h1"]),
+  ];
+}"""
+
+
+def test_every_page_shows_its_contents_and_fits_a_phone_a_desk_and_paper(world: World, visit: Visit) -> None:
     visitor = visit(size=PHONE)
     for path, words in PAGES.items():
         answered = visitor.go(at(path, world))
         assert answered.status == 200 and words in visitor.text, (path, visitor.text)
-        wide = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        wide = visitor.page.evaluate(TOO_WIDE)
         assert wide <= 0, f"{path} is {wide} px too wide for a phone"
-        assert visitor.page.locator("h1").count() == 1
-        unnamed = visitor.page.evaluate(
-            "[...document.querySelectorAll('input:not([type=hidden]), select, textarea')].filter(one => !one.labels.length).length"
-        )
-        assert not unnamed, path
+        assert not visitor.page.evaluate(UNUSABLE), path
+        visitor.page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+        assert visitor.page.evaluate(TOO_WIDE) <= 0, f"{path} is too wide for a desk"
+        visitor.page.emulate_media(media="print")
+        visitor.page.set_viewport_size({"width": PAPER[0], "height": PAPER[1]})
+        assert visitor.page.evaluate(TOO_WIDE) <= 0, f"{path} is too wide for paper"
+        visitor.page.emulate_media(media="screen")
+        visitor.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
 
 
 def test_pages_are_readable_and_searched_without_javascript(world: World, visit: Visit) -> None:
@@ -76,11 +96,10 @@ def test_patients_are_found_by_first_digits_and_lead_to_what_is_about_them(world
         visitor.go(f"/c/shared/subjects?subject={subject[:5]}")
         visitor.page.locator("#found").get_by_role("link", name=link).first.click()
         expect(visitor.page.locator("main")).to_contain_text(words)
-    assert "None." in visitor.fetch(f"/c/shared/subjects?after={subject}").text()
-    assert [visitor.fetch(f"/c/shared/subjects?{one}").status for one in ("subject=zz", "after=1")] == [422, 422]
-    small = visit("status", "consent:read")
-    small.go("/c/shared/subjects")
-    assert subject[:12] in small.text and small.page.get_by_role("link", name="Who looked").count() == 0
+    with world.signed_in("status", "consent:read") as small:
+        assert "None." in small.get(f"c/shared/subjects?after={subject}").text
+        assert [small.get(f"c/shared/subjects?{one}").status_code for one in ("subject=zz", "after=1")] == [422, 422]
+        assert subject[:12] in (found := small.get("c/shared/subjects").text) and "Who looked" not in found
 
 
 def test_the_log_is_filtered_and_a_lone_half_is_told(world: World, visit: Visit) -> None:
@@ -168,10 +187,10 @@ def test_what_happens_shows_without_loading_the_page_again(world: World, visit: 
 
 def test_a_session_without_a_scope_is_refused_what_needs_it(world: World, visit: Visit) -> None:
     for scope in sorted(set(NEEDS.values())):
-        visitor = visit(*(set(SCOPES) - {scope}))
-        for path in (path for path, needed in NEEDS.items() if needed == scope):
-            answered = visitor.fetch(at(path, world))
-            assert answered.status == 403 and f"the scope {scope} allows it" in answered.text(), path
+        with world.signed_in(*(set(SCOPES) - {scope})) as http:
+            for path in (path for path, needed in NEEDS.items() if needed == scope):
+                answered = http.get(at(path, world).lstrip("/"))
+                assert answered.status_code == 403 and f"the scope {scope} allows it" in answered.text, path
     small = visit("status", "consent:read")
     small.go(f"/c/shared/consents/{world.consents[0]}")
     assert "south may use" in small.text and small.page.get_by_role("button", name="Revoke").count() == 0
@@ -235,10 +254,18 @@ CONTRAST = """() => {
   const ground = (one) => { for (; one; one = one.parentElement) { const c = rgb(getComputedStyle(one).backgroundColor);
     if (c.length === 3 || c[3] > 0) return c; } return [255, 255, 255]; };
   const low = [];
+  const far = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  for (const one of document.querySelectorAll("svg text")) {
+    const boxes = [...one.closest("svg").querySelectorAll(".box")].map((box) => rgb(getComputedStyle(box).fill));
+    for (const b of [ground(one), ...boxes]) {
+      const ratio = far(light(rgb(getComputedStyle(one).fill)), light(b));
+      if (ratio < 4.5) low.push(`text ${one.className.baseVal} ${ratio.toFixed(2)}`);
+    }
+  }
   for (const one of document.querySelectorAll("body *")) {
     if (one.closest("svg") || one.disabled || ![...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
     const a = light(rgb(getComputedStyle(one).color)), b = light(ground(one));
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const ratio = far(a, b);
     if (ratio < 4.5) low.push(`${one.tagName} ${one.className} ${ratio.toFixed(2)}`);
   }
   return low;
@@ -249,6 +276,7 @@ CONTRAST = """() => {
 def test_text_stands_out_from_its_ground(world: World, visit: Visit, scheme: str) -> None:
     visitor = visit()
     visitor.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    for path in ("/overview", "/c/shared/access?subject={subject}", "/c/shared/consents/{consent}", "/c/shared/anchors"):
+    for path in ("/overview", "/c/shared/access?subject={subject}", "/c/shared/consents/{consent}", "/c/shared/anchors", "/c/shared/members",
+                 "/c/shared/members/remove?member=south", "/c/shared/subjects", "/c/shared/operations", "/c/shared/reviews?days=7"):  # fmt: skip
         visitor.go(at(path, world))
         assert not visitor.page.evaluate(CONTRAST), path

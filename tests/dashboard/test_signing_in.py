@@ -115,6 +115,7 @@ async def test_cookie_and_headers_keep_scripts_and_other_sites_out(north: Party)
     async with browser(north) as stranger:
         for path in ("/dashboard/overview", "/dashboard/live", "/dashboard/c/trial/audit/export", "/dashboard/me"):
             assert (await stranger.get(path)).status_code in (401, 403)
+        assert (await stranger.get("/favicon.ico")).status_code == 200, "no sign-in shows as an error in the browser"
 
 
 async def test_a_form_from_elsewhere_does_nothing(north: Party) -> None:

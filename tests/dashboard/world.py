@@ -9,7 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+
+import httpx
 
 from medsync_client.accesses import AccessAnswer, AccessBatch, AccessRequest, LoggedAccess
 from medsync_client.consents import DirectiveText, Grant, SignedDocument, WireActor, WireRule
@@ -26,6 +29,7 @@ from medsync_protocol.ids import ContextId, Instant, MemberId, NetworkId, Subjec
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 REASON = "found unconscious"
 DESKTOP, PHONE = (1280, 900), (380, 800)
+PAPER = (718, 1016)  # A4 between margins of 1 cm, in CSS pixels
 
 
 @dataclass
@@ -43,9 +47,17 @@ class World:
         body = LinkCreate(scopes=scopes or None, patient=place)
         return self.cluster["north"].client.open_dashboard(body).url
 
-    @property
+    @cached_property
     def base(self) -> str:
         return self.link("status").split("/enter")[0]
+
+    @contextmanager
+    def signed_in(self, *scopes: str) -> Iterator[httpx.Client]:
+        """A session without a browser: what a page answers, not how it looks. Paths are under `base`."""
+        with httpx.Client(base_url=self.base + "/", trust_env=False) as http:
+            entered = http.post("enter", data={"code": self.link(*scopes).split("code=")[1]})
+            assert entered.status_code == 303
+            yield http
 
 
 def _granted(world: World, purpose: str, number: int) -> str:

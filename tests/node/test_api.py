@@ -492,7 +492,8 @@ async def test_the_description_names_every_call_and_its_page_loads_nothing_from_
         assert "/v1/contexts/{context}/access:batch" in api["paths"]
         for item in api["paths"].values():
             assert all(call["summary"] and call["description"] for call in item.values())
-        assert (await client.get("/favicon.ico")).status_code == 204, "browsers ask for it wherever they come by"
+        icon = await client.get("/favicon.ico")  # browsers ask for it wherever they come by
+        assert (icon.status_code, icon.headers["content-type"], icon.content[:4]) == (200, "image/x-icon", bytes([0, 0, 1, 0]))
         page = await client.get("/docs")
         assert "default-src 'none'" in page.headers["content-security-policy"]
         for asset in ("/docs", "/docs/docs.js", "/docs/docs.css"):

@@ -26,11 +26,6 @@ def routes() -> APIRouter:
     async def page() -> Response:
         return _asset("docs.html")
 
-    @router.get("/favicon.ico")
-    async def icon() -> Response:
-        """Browsers ask for one wherever they come by; there is none."""
-        return Response(status_code=204, headers={"Cache-Control": "max-age=86400"})
-
     @router.get("/docs/docs.js")
     async def script() -> Response:
         return _asset("docs.js")

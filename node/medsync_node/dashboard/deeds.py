@@ -97,14 +97,14 @@ def _stands(facts: Facts) -> str:
 
 def _final(facts: Facts) -> str:
     if facts.context is not None and facts.context.address is None:
-        return f"{facts.place} is not anchored, so this never becomes final: operations that {facts.name} dates back may undo it."
+        return f"The context {facts.place} is not anchored, so this never becomes final: operations that {facts.name} dates back may undo it."
     return "It is final once a checkpoint that holds it is settled on the chain; until then operations dated back may undo it."
 
 
 def _votes_on(facts: Facts) -> Iterator[str]:
     if facts.who is not None and any(one.member == facts.who.id for one in facts.voters.voters):
         count, needed = len(facts.voters.voters), facts.voters.quorum
-        yield f"It is one of {count} voters and stays one until {needed} of them vote for another list; as long, {needed} must sign."
+        yield f"It is one of {count} voters and stays one until {needed} of them vote for another list; until then {needed} must sign."
 
 
 def _admit(facts: Facts, asked: Asked) -> Iterator[str]:

@@ -75,6 +75,7 @@ class Site:
             Route("/enter", self._enter, methods=["GET", "POST"]),
             Route("/leave", self._page(_leave(self._door.sessions), None), methods=["POST"]),
             Route("/static/{name}", static_files.serve, methods=["GET"]),
+            Route(static_files.ICON, static_files.serve_icon, methods=["GET", "HEAD"]),
             Route("/live", self._live, methods=["GET"]),
             *(Route(path, self._page(shown, False), methods=[method]) for method, path, shown in OF_STAFF),
             *(Route(path, self._page(shown, True), methods=[method]) for method, path, shown in OF_PATIENTS),
@@ -176,7 +177,7 @@ class Mounted:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         path: str = scope.get("path", "")
-        if scope["type"] == "http" and (path == ROOT or path.startswith(ROOT + "/")):
+        if scope["type"] == "http" and (path in (ROOT, static_files.ICON) or path.startswith(ROOT + "/")):
             inner = {**scope, "path": path.removeprefix(ROOT) or "/", "raw_path": None, "root_path": ""}
             await self._dashboard(inner, receive, send)
             return
