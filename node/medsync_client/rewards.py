@@ -218,11 +218,16 @@ class PoolStep(View):
 
 
 class PoolHistory(View):
-    """What a context's pool did up to a block, oldest first; the newest of `total` steps. `trouble`: why it can't be read."""
+    """What a context's pool did up to a block, oldest first; the newest of `total` steps. `trouble`: why it can't be read.
+
+    `promised_before`, `paid_before` (by payee's key): what earlier steps came to.
+    """
 
     block: int = 0
     steps: tuple[PoolStep, ...] = ()
     total: int = 0
+    promised_before: str = "0"
+    paid_before: dict[str, str] = Field(default_factory=dict)
     trouble: str = ""
 
 

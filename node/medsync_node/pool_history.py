@@ -51,8 +51,21 @@ def read_steps(rpc: Rpc, pool: Pool, names: Mapping[int, str]) -> PoolHistory:
     if rpc.chain_id() != pool.chain_id or rpc.class_hash(pool.contract, block) != CLASS_HASH:
         raise Malformed("the chain that this node reads has no released reward pool there")
     events = rpc.events(pool.contract, [sorted(EVENTS[name] for name in _STEPS), [pool.id]], block)
-    steps = tuple(steps_of(events, names))
-    return PoolHistory(block=block, steps=steps[-MAX_STEPS:], total=len(steps))
+    return history_of(block, tuple(steps_of(events, names)))
+
+
+def history_of(block: int, steps: tuple[PoolStep, ...], shown: int = MAX_STEPS) -> PoolHistory:
+    """The newest steps, and what those before them came to."""
+    before = steps[:-shown]
+    promised = [one.amount for one in before if one.what == "activated"]
+    paid: dict[str, int] = {}
+    for one in before:
+        if one.payee is not None:
+            paid[one.payee] = paid.get(one.payee, 0) + int(one.amount or 0)
+    return PoolHistory(
+        block=block, steps=steps[-shown:], total=len(steps), promised_before=(promised[-1] if promised else None) or "0",
+        paid_before={payee: str(amount) for payee, amount in paid.items()},
+    )
 
 
 def read_pool(url: str | None, pool: Pool, names: Mapping[int, str]) -> PoolHistory:

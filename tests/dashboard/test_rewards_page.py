@@ -10,6 +10,7 @@ from medsync_node.api.scopes import SCOPES
 from medsync_node.dashboard.rendering import page
 from medsync_node.dashboard.reward_drawing import HIGH, LEFT, TOP, WIDE, columns, flow, paid_to, root_of
 from medsync_node.dashboard.sessions import Grant, Session
+from medsync_node.pool_history import history_of
 
 TERMS = RewardTermsView(contract="0x1", token="0x2", window=60, salt="0x0", per_point=10, days=1, cap=9, least=9, first=1)
 
@@ -36,16 +37,23 @@ def test_columns_are_as_high_as_points_and_know_how_far_the_pool_is() -> None:
     drawn = columns(KNOWN, HISTORY)
     assert [(one.period.period, one.points, one.worth, one.height) for one in drawn] == [(1, 15, 150, HIGH // 2), (2, 30, 300, HIGH), (3, 0, 0, 1)]
     assert [one.x for one in drawn] == [LEFT, LEFT + WIDE, LEFT + 2 * WIDE] and drawn[1].y == TOP
-    assert [one.root for one in drawn] == ["paid out", "proposed", "not proposed"]
+    assert [one.root for one in drawn] == ["payable", "proposed", "not proposed"]
     vetoed = PoolHistory(steps=(step("proposed", 6, 1), step("vetoed", 6)))
     assert root_of(KNOWN.closed[1], vetoed) == "vetoed" and root_of(KNOWN.closed[1], PoolHistory(trouble="x")) == ""
 
 
 def test_what_was_promised_and_paid_goes_up_in_stairs() -> None:
-    moved = flow(HISTORY.steps)
+    moved = flow(HISTORY)
     assert [(one, two) for _, one, two in moved.rows] == [(0, 0), (0, 0), (150, 0), (150, 150), (150, 150)]
     assert moved.most == 150 and moved.promised.split()[4] == f"{LEFT + 2 * WIDE},{TOP}"
-    assert paid_to(HISTORY) == {"0x7": 150} and paid_to(None) == {} and flow(()).rows == ()
+    assert paid_to(HISTORY) == {"0x7": 150} and paid_to(None) == {} and flow(PoolHistory()).rows == ()
+
+
+def test_steps_that_are_left_out_count_in_what_stands_before_the_first() -> None:
+    cut = history_of(8, HISTORY.steps, shown=1)
+    assert (cut.total, cut.promised_before, cut.paid_before) == (5, "150", {"0x7": "150"})
+    assert [(one, two) for _, one, two in flow(cut).rows] == [(150, 150)] and paid_to(cut) == paid_to(HISTORY)
+    assert history_of(8, HISTORY.steps).paid_before == {}
 
 
 def shown(history: PoolHistory | None) -> str:
@@ -54,7 +62,7 @@ def shown(history: PoolHistory | None) -> str:
         "voters": 1, "quorum": 1, "epoch": 1, "operations": 1, "checkpoint": {},
     })  # fmt: skip
     session = Session(grant=Grant(scopes=frozenset(SCOPES)), csrf="c", ends=1, seen=0, digest="d")
-    moved = None if history is None or history.trouble else flow(history.steps)
+    moved = None if history is None or history.trouble else flow(history)
     found = [(one, KNOWN, columns(KNOWN, history), history, moved, paid_to(history))]
     answer = page("rewards.html", session=session, node_name="north", context="", query={}, path="/rewards", read_only=False, found=found)
     return bytes(answer.body).decode()

@@ -5,7 +5,7 @@ Drawing itself is the template's; what is on record is the API's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ HIGH: Final = 90  # of the highest column or line
 LEFT: Final = 8
 TOP: Final = 22  # room for the number above a column
 SHOWN: Final = 60  # periods and steps of one picture, the newest; the tables have all
-ROOTS: Final = {"activated": "paid out", "proposed": "proposed", "vetoed": "vetoed"}
+ROOTS: Final = {"activated": "payable", "proposed": "proposed", "vetoed": "vetoed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +74,11 @@ def root_of(period: RewardPeriod, history: PoolHistory | None) -> str:
     return state
 
 
-def flow(steps: Sequence[PoolStep]) -> Flow:
+def flow(history: PoolHistory) -> Flow:
     """What active trees promised and what was paid of it."""
     rows: list[tuple[PoolStep, int, int]] = []
-    promised = paid = 0
-    for step in steps:
+    promised, paid = int(history.promised_before), sum(map(int, history.paid_before.values()))
+    for step in history.steps:
         if step.what == "activated":
             promised = int(step.amount or 0)
         elif step.what == "claimed":
@@ -103,8 +103,10 @@ def _stairs(amounts: Iterable[int], most: int) -> str:
 
 def paid_to(history: PoolHistory | None) -> dict[str, int]:
     """What each payee's key was paid, by key; empty where that can't be read."""
-    found: dict[str, int] = {}
-    for step in () if history is None else history.steps:
+    if history is None:
+        return {}
+    found = {payee: int(amount) for payee, amount in history.paid_before.items()}
+    for step in history.steps:
         if step.payee is not None:
             found[step.payee] = found.get(step.payee, 0) + int(step.amount or 0)
     return found

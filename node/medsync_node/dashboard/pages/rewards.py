@@ -22,7 +22,7 @@ async def show(visit: Visit) -> Response:
         known = await visit.ask_if_allowed(rewards(one.id))
         if known is not None:
             history = None if known.terms is None else await visit.ask_if_allowed(pool_history(one.id))
-            moved = None if history is None or history.trouble else flow(history.steps)
+            moved = None if history is None or history.trouble else flow(history)
             found.append((one, known, columns(known, history), history, moved, paid_to(history)))
     return visit.show("rewards.html", found=found)
 
