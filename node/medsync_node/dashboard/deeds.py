@@ -29,7 +29,8 @@ MAX_VOTERS: Final = 250  # of one list: as many as the API takes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a form asks for, unchecked but for the role: ids of members, `proposal` and whether the vote is yes."""
+    """What a form asks for, unchecked but for the role: members by id, `voters` by their first digits (250 whole ids are
+    longer than an address may be), `proposal` and whether the vote is yes."""
 
     member: str = ""
     role: RoleName = "member"

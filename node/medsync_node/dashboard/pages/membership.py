@@ -46,7 +46,7 @@ def done(visit: Visit) -> str:
 def _asked(visit: Visit) -> Asked:
     form = visit.form or visit.query
     role, answer = form.get("role", "member"), form.get("answer", "yes")
-    voters = tuple(form.get("voters", "").split()) or tuple(visit.request.query_params.getlist("voter"))
+    voters = tuple(dict.fromkeys(form.get("voters", "").split() or visit.request.query_params.getlist("voter")))
     if role not in ROLES or answer not in ("yes", "no") or len(voters) > MAX_VOTERS:
         raise BadRequest("there is no such role, vote or list", code="choice", advice="go back and choose one that is offered")
     return Asked(
@@ -106,10 +106,13 @@ async def _facts(visit: Visit, name: str, deed: Deed, context: str | None, asked
     who = _one(everyone if name == "admit" else inside, asked.member) if name in ABOUT_SOMEBODY else None
     if name == "leave":
         who = next((one for one in inside if one.me), None)
-    names = {one.id: one.name for one in inside}
+
+    def called(named: str) -> str:
+        return next((one.name for one in inside if one.id.startswith(named)), named)
+
     return Facts(
         place=found.name, policy=found.policy, context=found, who=who, outlook=outlook, proposal=proposal,
-        voters=await visit.ask(contexts.voters(context)), chosen=tuple(names.get(one, one) for one in asked.voters),
+        voters=await visit.ask(contexts.voters(context)), chosen=tuple(map(called, asked.voters)),
     )  # fmt: skip
 
 
