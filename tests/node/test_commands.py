@@ -158,6 +158,9 @@ def test_the_main_job_in_commands(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert {"requested", "disclosed", "refused", "log-read"} <= halves
 
         other = north("subject", "enrol", "trial")["card"]
+        listed = north("subject", "list", "trial", "--limit", "1")
+        further = north("subject", "list", "trial", "--after", listed["next"])
+        assert len(listed["subjects"]) == len(further["subjects"]) == 1 and further["next"] is None
         bring = ("consent", "import", "trial", other)
         imported = north(*bring, str(FHIR / "r5" / "notOrg.json"), "--actor", "Organization/f001=lab")["id"]
         (shown,) = north("consent", "list", "trial", other)["consents"]

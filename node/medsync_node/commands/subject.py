@@ -80,6 +80,24 @@ def show_subject(
     show(found, _lines(found), as_json=as_json)
 
 
+@app.command("list", epilog=examples("subject list trial", "subject list trial --begins 51c --everyone --json"))
+def list_subjects(
+    context: ContextName,
+    begins: Annotated[str, typer.Option(metavar="DIGITS", help="First digits of the pseudonym.")] = "",
+    everyone: Annotated[bool, typer.Option("--everyone", help="Those of other custodians, too.")] = False,
+    after: Annotated[str | None, typer.Option(metavar="PSEUDONYM", help="Go on after this one.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="As many at most.")] = 50,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """List subjects that this node's member is a custodian or home of, by pseudonym."""
+    with node(home) as client:
+        found = client.subjects(context, begins, everyone=everyone, after=after, limit=limit)
+    rows = [[one.subject, one.consents, len(one.custodians), len(one.homes), one.pseudonyms] for one in found.subjects]
+    lines = table(["subject", "consents in force", "custodians", "homes", "pseudonyms"], rows)
+    show(found, [*lines, *([f"more with --after {found.next}"] if found.next else [])], as_json=as_json)
+
+
 @app.command(
     epilog=examples(
         "subject link trial 51cf… medsync-card:ASk…", "subject link trial 51cf… 90ab… --key anna.key"
