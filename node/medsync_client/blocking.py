@@ -29,6 +29,7 @@ from medsync_client import members as _members
 from medsync_client import operations as _operations
 from medsync_client import proofs as _proofs
 from medsync_client import receipts as _receipts
+from medsync_client import retentions as _retentions
 from medsync_client import rewards as _rewards
 from medsync_client import status as _status
 from medsync_client import subjects as _subjects
@@ -163,6 +164,8 @@ class BlockingClient:
     erasure = _Blocking(_erasures.erasure)
     order_erasure = _Blocking(_erasures.order_erasure)
     hold_subject = _Blocking(_erasures.hold_subject)
+    retention = _Blocking(_retentions.retention)
+    hold_month = _Blocking(_retentions.hold_month)
     grant = _Blocking(_consents.grant)
     revoke = _Blocking(_consents.revoke)
     consents = _Blocking(_consents.consents)

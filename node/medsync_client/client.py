@@ -30,6 +30,7 @@ from medsync_client import members as _members
 from medsync_client import operations as _operations
 from medsync_client import proofs as _proofs
 from medsync_client import receipts as _receipts
+from medsync_client import retentions as _retentions
 from medsync_client import rewards as _rewards
 from medsync_client import status as _status
 from medsync_client import subjects as _subjects
@@ -169,6 +170,8 @@ class Client:
     erasure = _Awaited(_erasures.erasure)
     order_erasure = _Awaited(_erasures.order_erasure)
     hold_subject = _Awaited(_erasures.hold_subject)
+    retention = _Awaited(_retentions.retention)
+    hold_month = _Awaited(_retentions.hold_month)
     grant = _Awaited(_consents.grant)
     revoke = _Awaited(_consents.revoke)
     consents = _Awaited(_consents.consents)

@@ -35,6 +35,7 @@ class Draft:
     kind: int
     payload: bytes
     subject: SubjectRef | None = None
+    kept_by: SubjectRef | None = None  # the month whose key it is sealed under, instead of its subject's
     audience: Audience = Audience.ALL
     parties: tuple[MemberId, ...] = ()
     public: tuple[Any, ...] = ()
@@ -53,6 +54,7 @@ class OpenedEntry:
     chain: ChainId
     seq: int
     hlc: int  # milliseconds << 16 | counter, the author's clock
+    kept_by: SubjectRef | None = None  # the month whose key it is sealed under, instead of its subject's
 
 
 @runtime_checkable

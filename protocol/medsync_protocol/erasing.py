@@ -16,8 +16,9 @@ from medsync_protocol.erasure import Attestation, ErasureBook, attestation_draft
 from medsync_protocol.errors import Malformed, Refused
 from medsync_protocol.ids import ChainId, MemberId, OpId, SubjectRef, short
 from medsync_protocol.journal import ValueRecord
-from medsync_protocol.kinds import Role
+from medsync_protocol.kinds import EntryKind, Role
 from medsync_protocol.operation import Operation, decode, join, prune, sealing_context
+from medsync_protocol.retention import MONTH_ENDED
 from medsync_protocol.settled_cuts import SettledCuts
 
 if TYPE_CHECKING:
@@ -67,12 +68,31 @@ def due(replica: Replica) -> list[Effect]:
         return []
     application.erasure.changed = False
     effects: list[Effect] = []
-    for subject, order in {**_carried_out(replica, application), **application.erasable()}.items():
+    ended = _ended(replica, application)
+    for subject, order in {**_carried_out(replica, application), **application.erasable(), **ended}.items():
         fields = (("order", short(order)),)
         record = ValueRecord("erased", replica.context, subject, order)
         effects += [Persist((record,), True), *_close(replica, application, subject, order)]
-        effects.append(Notify("erased", replica.context, fields))
+        effects.append(Notify("month_ended" if order == MONTH_ENDED else "erased", replica.context, fields))
     return effects
+
+
+def _ended(replica: Replica, application: Erases) -> dict[SubjectRef, OpId]:
+    """Months whose rows have been kept long enough at the newest settled checkpoint, and that nobody holds back."""
+    months, cuts = replica.retention, application.cuts
+    if months is None or cuts is None:
+        return {}
+    held = application.erasure
+    return {ref: MONTH_ENDED for ref in months.ended(cuts.time) if not held.holding(ref, cuts.newest)}
+
+
+def _about(replica: Replica, application: Erases, entry: OpenedEntry) -> tuple[SubjectRef, ...]:
+    """Whose end an entry ends with: its month's where that keeps it, else its subject's."""
+    if entry.kept_by is not None:
+        return (entry.kept_by,)
+    if entry.kind == EntryKind.MONTH_KEY and replica.retention is not None:
+        return replica.retention.about(entry)
+    return application.about(entry)
 
 
 def due_again(replica: Replica) -> list[Effect]:
@@ -98,10 +118,11 @@ def _close(replica: Replica, application: Erases, subject: SubjectRef, order: Op
     erased = replica.erased
     erased.closed[subject] = order
     places: set[Place] = set()
-    for place, index in application.close(subject):
+    months = replica.retention.close(subject) if replica.retention is not None else ()
+    for place, index in (*application.close(subject), *months):
         erased.marks.setdefault(place, set()).add(index)
         places.add(place)
-    places.update(replica.forget(lambda entry: subject in application.about(entry)))
+    places.update(replica.forget(lambda entry: subject in _about(replica, application, entry)))
     places.update(replica.opener.waiting_for(subject))
     about = RereadAbout(replica.context, replica.subject_tag(subject))
     return [*(Reread(replica.context, chain, seq) for chain, seq in sorted(places)), about]
@@ -142,7 +163,7 @@ def _closed_entries(replica: Replica, operation: Operation) -> Iterable[int]:
         if got is not None and got[0] in closed:
             yield index
     for opened in replica.opened(operation):
-        if opened is not None and any(subject in closed for subject in application.about(opened)):
+        if opened is not None and any(subject in closed for subject in _about(replica, application, opened)):
             yield opened.index
 
 
@@ -151,7 +172,7 @@ def concerns_closed(replica: Replica, entries: Iterable[OpenedEntry | None]) -> 
     application, closed = replica.application, replica.erased.closed
     if not closed or not isinstance(application, Erases):
         return False
-    return any(e is not None and any(s in closed for s in application.about(e)) for e in entries)
+    return any(e is not None and any(s in closed for s in _about(replica, application, e)) for e in entries)
 
 
 def attest(replica: Replica, now: int) -> list[Effect]:
@@ -162,7 +183,7 @@ def attest(replica: Replica, now: int) -> list[Effect]:
     if replica.role is None or replica.role < Role.MEMBER:
         return []
     for subject, order in sorted(replica.erased.closed.items()):
-        if replica.member not in application.erasure.attested(subject):
+        if order != MONTH_ENDED and replica.member not in application.erasure.attested(subject):
             made = Attestation(subject=subject, order=order, entries=len(replica.erased.places))
             try:
                 return replica.submit(now, [attestation_draft(made)])[1]

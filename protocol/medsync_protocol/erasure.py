@@ -189,7 +189,12 @@ class ErasureBook:
     ) -> dict[OpId, tuple[MemberId, str]]:
         """Legal holds in force, final or not, by operation: (custodian, reason). With `final` only a release below that
         cut counts: one that may still be void must not destroy anything."""
-        said = [(hold, kept) for hold, kept in self._of(subject, LegalHold)]
+        held = self.holding(subject, final)
+        return {op_id: told for op_id, told in held.items() if told[0] in standing.custodians}
+
+    def holding(self, ref: SubjectRef, final: Mapping[ChainId, int] | None = None) -> dict[OpId, tuple[MemberId, str]]:
+        """Holds in force on a month's key, by whichever member that writes; releases count as in `holds`."""
+        said = [(hold, kept) for hold, kept in self._of(ref, LegalHold)]
         released = {
             (kept.author, hold.releases) for hold, kept in said
             if hold.releases and (final is None or _below(kept, final))
@@ -197,7 +202,7 @@ class ErasureBook:
         return {
             kept.op_id: (kept.author, hold.reason)
             for hold, kept in said
-            if not hold.releases and kept.author in standing.custodians and (kept.author, kept.op_id) not in released
+            if not hold.releases and (kept.author, kept.op_id) not in released
         }
 
     def carried_out(self, subject: SubjectRef, final: Mapping[ChainId, int]) -> dict[OpId, set[MemberId]]:

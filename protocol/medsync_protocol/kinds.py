@@ -53,6 +53,7 @@ class EntryKind(IntEnum):
     BREAK_GLASS = 13  # by whom, why and until when, beside the requester's half in the log
     REVIEW = 14  # of a broken glass, by a custodian other than who broke it
     GLASS_RIGHT = 15  # to break glass: an admin gives it to a member, or takes it back
+    MONTH_KEY = 16  # what one member's halves of the log of one month are sealed under
 
 
 class Audience(IntEnum):

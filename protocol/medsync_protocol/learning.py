@@ -11,6 +11,7 @@ from medsync_protocol.actions import Action, Admit
 from medsync_protocol.effects import Effect, Notify, Persist, Reread
 from medsync_protocol.ids import KeyId
 from medsync_protocol.journal import ValueRecord
+from medsync_protocol.retention import keys_of
 from medsync_protocol.operation import NO_KEY
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def take_key(replica: Replica, key_id: KeyId, box: bytes) -> list[Effect]:
 
 def learn_subjects(replica: Replica) -> list[Effect]:
     """Keys of subjects whose records were folded."""
-    assert replica.application is not None
-    keys = replica.application.subject_keys()
+    keys = keys_of(replica)
     if len(keys) == replica.subject_count:
         return []
     replica.subject_count = len(keys)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
+from medsync_protocol.access import decode_access
 from medsync_protocol.application import Label, OpenedEntry
 from medsync_protocol.errors import Malformed
 from medsync_protocol.ids import ChainId, KeyId, MemberId, SubjectRef
-from medsync_protocol.kinds import Audience
+from medsync_protocol.kinds import Audience, EntryKind
 from medsync_protocol.membership import MembershipState
 from medsync_protocol.operation import Body, Header, Operation, label_of, sealing_context
+from medsync_protocol.retention import RetentionBook
 from medsync_protocol.sealing import KeyRing, split_tags
 
 Place = tuple[ChainId, int]
@@ -50,6 +52,7 @@ class Opener:
         self._told_gone: dict[Place, set[MemberId]] = {}
         self._told_lacking: dict[Place, set[MemberId]] = {}
         self.gone: set[Place] = set()  # operations whose pruned entries were erased: not to be asked for
+        self.months: RetentionBook | None = None
         self.closed: Container[bytes] = frozenset()  # subjects whose keys were destroyed: no key of theirs is waited for
 
     def open(self, operation: Operation, author: MemberId, state: MembershipState) -> Opened:
@@ -80,10 +83,11 @@ class Opener:
             if got is None or isinstance(got, bytes):
                 entries.append(None)
                 continue
+            subject, kept_by = self._whose(label.kind, *got)
             entries.append(
                 OpenedEntry(
-                    op_id=operation.op_id, index=index, kind=label.kind, payload=got[1], subject=got[0],
-                    author=author, chain=header.chain, seq=header.seq, hlc=header.hlc,
+                    op_id=operation.op_id, index=index, kind=label.kind, payload=got[1], subject=subject,
+                    author=author, chain=header.chain, seq=header.seq, hlc=header.hlc, kept_by=kept_by,
                 )
             )  # fmt: skip
         at = (header.chain, header.seq)
@@ -94,6 +98,17 @@ class Opener:
             self.blank.pop(at, None)
         waits = bool(missing) or at in self.wanted or at in self.blank
         return Opened(tuple(entries), tuple(labels), waits, buried)
+
+    def _whose(
+        self, kind: int, named: SubjectRef | None, payload: bytes
+    ) -> tuple[SubjectRef | None, SubjectRef | None]:
+        """(subject, month) of an opened entry: a row that a month's key keeps names its subject itself."""
+        if named is None or self.months is None or named not in self.months.held():
+            return named, None
+        try:
+            return (decode_access(payload).subject if kind == EntryKind.ACCESS else None), named
+        except Malformed:
+            return None, named
 
     def _try(
         self, ciphertext: bytes, index: int, header: Header, body: Body, place: bytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
-from medsync_protocol import erasing, forks, learning
+from medsync_protocol import erasing, forks, learning, retention
 from medsync_protocol.actions import Action, Genesis, Merge, decode_action, encode_action
 from medsync_protocol.application import Application, Draft, Label, OpenedEntry
 from medsync_protocol.chains import Chains, Slot, Vector
@@ -79,7 +79,8 @@ class Replica:
         self.news: list[News] = []
         self.places: dict[OpId, Place] = {}
         self.erased = erasing.Erased()
-        self.opener.gone, self.opener.closed = self.erased.places, self.erased.closed
+        self.retention = retention.book_of(network, context, action.setting(retention.SETTING, 0))
+        self.opener.gone, self.opener.closed, self.opener.months = self.erased.places, self.erased.closed, self.retention
         self.governance_wires: dict[OpId, bytes] = {}
         self.branches: dict[OpId, bytes] = {}
         """Operations on places of forked chains where another is held."""
@@ -161,9 +162,8 @@ class Replica:
 
     def forget(self, gone: Callable[[OpenedEntry], bool]) -> list[Place]:
         """A subject's key was destroyed: so is what was kept of these entries to fold them again; where they stand."""
-        assert self.application is not None
         places = self.folded.forget(gone)
-        self.ring.set_subjects(self.application.subject_keys())
+        self.ring.set_subjects(retention.keys_of(self))
         self.subject_count = -1
         return places
 
@@ -184,6 +184,7 @@ class Replica:
                 advice="ask an admin for the role member",
             )  # fmt: skip
         key_id = self._key_for_writing(state)
+        drafts = retention.filed(self, self._entropy, now, drafts)
         merged = self._merged(now)
         header = self._header(now, Plane.DATA, OpKind.BATCH, key_id)
         nonce = self._entropy("entry nonce", 24)
@@ -195,7 +196,7 @@ class Replica:
         entries = tuple(
             OpenedEntry(
                 op_id=operation.op_id, index=index, kind=draft.kind, payload=draft.payload, subject=draft.subject,
-                author=self.member, chain=self.chain, seq=header.seq, hlc=header.hlc,
+                author=self.member, chain=self.chain, seq=header.seq, hlc=header.hlc, kept_by=draft.kept_by,
             )
             for index, draft in enumerate(drafts)
         )  # fmt: skip
@@ -378,10 +379,10 @@ class Replica:
             if entry is None:
                 continue
             if entry.kind in indexed:
-                tag = 0 if entry.subject is None else self.subject_tag(entry.subject)
-                rows.append(IndexRow(entry.index, entry.kind, tag))
+                rows += retention.index_rows(self, entry)
             else:
                 kept.append(entry)
+        retention.learn(self, kept)
         self.folded.fold(place, kept, verdict)
         folds = bool(kept or committed or opened.waits)
         again = [Reread(self.context, *place)] if opened.buried or erasing.concerns_closed(self, kept) else []
@@ -489,7 +490,7 @@ class Replica:
         self._removed_seen = ()
         effects, self._replayed = self._replayed, []
         effects += self.rejudge()
-        known = {} if self.application is None else self.application.subject_keys()
+        known = retention.keys_of(self)
         for missing in (*self.opener.missing_epochs(), *self.opener.missing_subjects(known)):
             if len(missing) != 32 or missing in self.ring.epochs():
                 effects += learning.reread_all(self, missing)

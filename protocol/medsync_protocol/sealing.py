@@ -157,17 +157,18 @@ class KeyRing:
         mask = self._mask_key(key_id)
         made = []
         for index, draft in enumerate(drafts):
-            key = self._entry_key(key_id, draft.subject)
+            named = draft.kept_by or draft.subject
+            key = self._entry_key(key_id, named)
             if key is None:
                 raise Refused(
                     "no such subject here", code="unknown_subject", advice="enrol or link the subject first"
                 )
             at = index.to_bytes(4, "big")
             sealed = aead_seal(key, nonce[:20] + at, draft.payload, place + at)
-            if draft.subject is None:
+            if named is None:
                 ciphertext = _PLAIN + sealed
             else:
-                ciphertext = _SUBJECT + _masked(mask, nonce, at, draft.subject) + sealed
+                ciphertext = _SUBJECT + _masked(mask, nonce, at, named) + sealed
             made.append((self._label(draft, nonce, at, sealing_keys), ciphertext))
         return made
 

@@ -16,6 +16,16 @@ class SettledCuts:
     def __init__(self, history: Sequence[Accepted], settled: int) -> None:
         self._history, self._settled = history, settled
 
+    @property
+    def time(self) -> int:
+        """Of the newest, in seconds: no clock of this machine is asked."""
+        return self._history[self._settled].statement.not_before
+
+    @property
+    def newest(self) -> Vector:
+        """What the newest holds."""
+        return self.at(self._settled)
+
     def at(self, k: int) -> Vector:
         """Chain → next seq of what checkpoint k holds."""
         return self._history[k].cut.vector

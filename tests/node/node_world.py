@@ -66,8 +66,10 @@ async def until(fact: Callable[[], bool]) -> None:
             await trio.sleep(0.005)
 
 
-async def connect(nodes: list[Node], context_name: str = "trial", application: str = "medsync") -> ContextId:
-    """One network of all, founded by the first, and one context with all as members."""
+async def connect(
+    nodes: list[Node], context_name: str = "trial", application: str = "medsync", **settings: int
+) -> ContextId:
+    """One network of all, founded by the first, and one context with all as members. In names of settings `_` is a dot."""
     first, *others = nodes
     await first.perform(lambda now: first.engine.found_network(now, "consortium"))
     for node in others:
@@ -76,8 +78,10 @@ async def connect(nodes: list[Node], context_name: str = "trial", application: s
     await until(lambda: all(len(n.engine.replicas[NETWORK_CONTEXT].membership.members) == len(nodes) for n in nodes))
     roles = [(node.identity.member, Role.MEMBER) for node in others]
 
+    named: dict[str, int | str] = {name.replace("_", "."): value for name, value in settings.items()}
+
     def create(now: int) -> Any:
-        return first.engine.create_context(now, context_name, application, "any_admin", roles)
+        return first.engine.create_context(now, context_name, application, "any_admin", roles, (), named)
 
     context: ContextId = await first.perform(create)
     await until(lambda: all(context in n.engine.replicas for n in nodes))

@@ -35,6 +35,7 @@ from medsync_node.api import (
     problems,
     proofs,
     receipts,
+    retentions,
     reviews,
     rewards,
     status,
@@ -67,7 +68,7 @@ def make_app(
         openapi_url="/openapi.json", swagger_ui_oauth2_redirect_url=None,
     )  # fmt: skip
     problems.install(app)
-    for module in (status, members, contexts, governance, outlook, devices, subjects, erasures, consents, access, reviews, explanations, accounting, receipts, operations, checkpoints, chain, rewards, proofs, audit):
+    for module in (status, members, contexts, governance, outlook, devices, subjects, erasures, retentions, consents, access, reviews, explanations, accounting, receipts, operations, checkpoints, chain, rewards, proofs, audit):
         app.include_router(module.routes(node), prefix="/v1")
     app.include_router(network.routes(node, announce), prefix="/v1")
     app.include_router(events.routes(node, stopping), prefix="/v1")

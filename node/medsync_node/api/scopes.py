@@ -59,11 +59,12 @@ ROUTES: Final = (
     _read(_CONTEXT + "/subjects", "consent:read"),
     _read(_SUBJECT, "consent:read"),
     _read(_SUBJECT + "/erasure", "consent:read"),
+    _read(_CONTEXT + "/retention", "consent:read"),
     _read(_CONTEXT + "/consents", "consent:read"),
     _read(_CONTEXT + "/consents/{named}", "consent:read"),
     _read(_CONTEXT + "/consents/{named}:verify", "consent:read", "POST"),
     *(Route("POST", path, "consent:write") for path in (
-        _CONTEXT + "/subjects", _SUBJECT + "/links", _SUBJECT + "/keys", _SUBJECT + "/erasure", _SUBJECT + "/holds",
+        _CONTEXT + "/subjects", _SUBJECT + "/links", _SUBJECT + "/keys", _SUBJECT + "/erasure", _SUBJECT + "/holds", _CONTEXT + "/retention/{month}/holds",
         _CONTEXT + "/consents", _CONTEXT + "/consents:revoke",
     )),
     Route("POST", _CONTEXT + "/access", "access:request"),

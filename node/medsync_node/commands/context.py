@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from medsync_client import BlockingClient
     from medsync_client.checkpoints import Checkpoints
     from medsync_client.contexts import Admission, Context, ContextDetail
+    from medsync_client.retentions import Retention
 
 app = typer.Typer(no_args_is_help=True, help="Found, list and show contexts; their members, voters and keys.")
 
@@ -200,6 +201,45 @@ def checkpoints(
         found = client.checkpoints(context) if wait is None else waited(client, context, wait, seconds)
     rows = [[c.k, level(c.level), f"{c.votes}/{c.quorum}", c.log_size, c.digest] for c in found.checkpoints]
     show(found, table(["k", "level", "votes", "log", "digest"], rows), as_json=as_json)
+
+
+@app.command(
+    epilog=examples(
+        "context retention trial", "context retention trial --hold 51cf… --reason 'case 12/3'",
+        "context retention trial --hold 51cf… --release 3fa4…",
+    )
+)  # fmt: skip
+def retention(
+    context: ContextName,
+    hold: Annotated[str | None, typer.Option(metavar="MONTH", help="Keep these rows past their end, by the id listed.")] = None,
+    reason: Annotated[str, typer.Option(help="A file number; every member reads it.")] = "",
+    release: Annotated[str | None, typer.Option(metavar="HOLD", help="End this hold of this member's.")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """List the months whose rows of the log are kept, and when they end; hold one back, or release it."""
+    from medsync_client.erasures import HoldSet
+
+    if hold is None and (release is not None or reason):
+        raise typer.BadParameter("--reason and --release go with --hold")
+    with node(home) as client:
+        found = (
+            client.retention(context) if hold is None
+            else client.hold_month(context, hold, HoldSet(reason=reason, releases=release))
+        )  # fmt: skip
+    show(found, _retention_lines(found), as_json=as_json)
+
+
+def _retention_lines(found: Retention) -> Iterator[str]:
+    if found.months is None:
+        yield "rows of the log go with their subject: the context was founded without retention.months"
+        return
+    yield f"rows are kept for {found.months} months; {found.ended} keys have ended here"
+    rows = [
+        [one.month, one.member, one.ends, ", ".join(f"{h.custodian}: {h.reason or '-'} ({h.id})" for h in one.holds), one.id]
+        for one in found.kept
+    ]
+    yield from table(["month", "member", "ends", "held by", "id"], rows)
 
 
 def waited(client: BlockingClient, context: str, wanted: str, seconds: float) -> Checkpoints:
