@@ -199,6 +199,7 @@ async def test_a_period_ends_in_a_claim_and_nothing_changes_it_any_more(trial: T
     north, south = trial.north, trial.south
     await refused(north.client.reward_proof("trial"), NotFound, "nothing_earned")
     await refused(north.client.explain_rewards("trial"), NotFound, "no_rewards")
+    await refused(north.client.pool_history("trial"), NotFound, "no_rewards")
     await refused(north.client.sign_veto("trial", VetoRequest(k=1, tree_hash="0x1", sum="1")), NotFound, "no_rewards")
     wrong = trial.terms(least=5)
     await refused(north.client.set_reward_terms("trial", wrong), BadRequest, "malformed", advice=False)
@@ -213,6 +214,7 @@ async def test_a_period_ends_in_a_claim_and_nothing_changes_it_any_more(trial: T
     assert not open_one.closed and [one.counts for one in open_one.relations] == [False]
     await close(trial, period)
 
+    assert "chain.rpc" in (await north.client.pool_history("trial")).trouble
     shown = [await one.client.rewards("trial") for one in trial.everyone]
     assert shown[0] == shown[1] and shown[0].root != "0x0"
     assert [(one.name, one.points) for one in shown[0].closed[0].points] == [("north", 1)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import trio
 from fastapi import APIRouter
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from medsync_node.node import Node
     from medsync_protocol.acceptance import Acceptance
     from medsync_protocol.replica import Replica
+
+POOL_SECONDS: Final = 10.0  # for a pool's events: somebody waits before a page
+MAX_POOL_READERS: Final = 2  # threads that a Starknet node which doesn't answer can hold: the journal needs the others
 
 
 def terms_view(terms: RewardTerms) -> RewardTermsView:
@@ -162,7 +165,7 @@ async def explanation(node: Node, replica: Replica, period: int) -> RewardExplan
 def routes(node: Node) -> APIRouter:
     """Routes over this node."""
     router = APIRouter(tags=["rewards"])
-    engine = node.engine
+    engine, readers = node.engine, trio.CapacityLimiter(MAX_POOL_READERS)
 
     def accepted(replica: Replica) -> Acceptance:
         found = engine.checkpoints(replica.context).acceptance
@@ -215,8 +218,15 @@ def routes(node: Node) -> APIRouter:
         replica = find_replica(node, context)
         pool, names = pool_of(accepted(replica)), member_names(replica)
         payees = {key: names.get(member, "") for member, key in replica.membership.voter_keys.items()}
-        url = None if node.finality is None else node.finality.rpc
-        return await trio.to_thread.run_sync(read_pool, url, pool, payees)
+        finality = node.finality
+        if finality is not None and finality.trouble is not None:
+            return PoolHistory(trouble=str(finality.trouble))
+        with trio.move_on_after(POOL_SECONDS):
+            url = None if finality is None else finality.rpc
+            return await trio.to_thread.run_sync(  # libp2p brings old stubs
+                read_pool, url, pool, payees, abandon_on_cancel=True, limiter=readers  # type: ignore[call-arg]
+            )
+        return PoolHistory(trouble="the Starknet node takes too long to tell the pool's events")
 
     @router.get("/contexts/{context}/rewards/explanation")
     async def explain(context: str, period: Annotated[int | None, Field(ge=0)] = None) -> RewardExplanation:
