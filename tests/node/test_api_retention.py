@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+import trio
 from medsync_client import NotFound, Refused
 from medsync_client.accesses import AccessRequest
 from medsync_client.erasures import HoldSet, OrderSigned
 from medsync_client.subjects import SubjectEnrol
+from medsync_node.cli import run
 from medsync_node.commands.context import _retention_lines
 from tests.node.api_world import form, parties, same
 from tests.node.test_api import refused
 
 
-async def test_a_months_rows_are_listed_held_and_released_and_outlive_their_subject(tmp_path: Path) -> None:
+async def test_a_months_rows_are_listed_held_and_released_and_outlive_their_subject(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with parties(tmp_path, "north", "south") as (north, south):
         await form([north, south], **{"retention.months": 72})
         made = await north.client.enrol_subject("trial", SubjectEnrol(custodians=("south",)))
@@ -23,9 +28,11 @@ async def test_a_months_rows_are_listed_held_and_released_and_outlive_their_subj
         await same([north, south])
         (month,) = (await south.client.retention("trial")).kept
         assert month.member == "north" and int(month.ends[:4]) - int(month.month[:4]) in (6, 7)
-        held = await south.client.hold_month("trial", month.id, HoldSet(reason="case 12/3"))
+        words = ["context", "retention", "trial", "--hold", month.id, "--reason", "case 12/3", "--home", str(tmp_path / "south")]
+        assert await trio.to_thread.run_sync(run, words) == 0
+        assert "rows are kept for 72 months" in (said := capsys.readouterr().out) and "south: case 12/3" in said
+        held = await south.client.retention("trial")
         assert [(one.custodian, one.reason) for one in held.kept[0].holds] == [("south", "case 12/3")]
-        assert any("south: case 12/3" in line for line in _retention_lines(held))
         await same([north, south])
         hold = HoldSet(releases=held.kept[0].holds[0].id)
         await refused(north.client.hold_month("trial", month.id, hold), NotFound, "unknown_hold")

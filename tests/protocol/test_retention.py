@@ -164,4 +164,3 @@ def test_a_key_in_another_members_name_counts_for_nothing(name: str) -> None:
 
 def _body(made: Context, op_id: OpId) -> bytes:
     return split(made.wires[op_id])[2]
-
