@@ -45,6 +45,7 @@ async def test_a_months_rows_are_listed_held_and_released_and_outlive_their_subj
         await refused(north.client.accesses("trial", made.subject), Refused, "erased")
         rows = (await north.client.accesses("trial")).entries
         assert {row.subject for row in rows} == {made.subject}, "who asked for what about whom, still"
+        assert len({(row.op, row.index) for row in rows}) == len(rows) == 2, "each half once"
 
 
 async def test_where_nothing_was_set_rows_go_with_their_subject(tmp_path: Path) -> None:
