@@ -47,6 +47,7 @@ class Patient:
     payload: bytes
     key: bytes
     custodians: frozenset[MemberId]
+    enrolled: Said
     orders: list[Said] = field(default_factory=list)
     holds: list[Said] = field(default_factory=list)
     releases: dict[OpId, Said] = field(default_factory=dict)
@@ -92,10 +93,18 @@ def _settled_in(world: World, node: SimNode, said: Said) -> int | None:
     return None
 
 
+def _dropped_in(world: World, node: SimNode, patient: Patient) -> int | None:
+    """The first settled checkpoint that holds the key's removal and the enrolment that it revises; None for none."""
+    if patient.dropped is None:
+        return None
+    both = [_settled_in(world, node, said) for said in (patient.enrolled, patient.dropped)]
+    return None if None in both else max(k for k in both if k is not None)
+
+
 def suffices(world: World, node: SimNode, patient: Patient, orders: Iterable[Said]) -> bool:
     """Whether these orders do: one by the patient, unless its key was out of the record at an earlier checkpoint, or two
     custodians'."""
-    dropped = None if patient.dropped is None else _settled_in(world, node, patient.dropped)
+    dropped = _dropped_in(world, node, patient)
     signers = set()
     for order in orders:
         at = _settled_in(world, node, order)

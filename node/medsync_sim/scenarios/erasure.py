@@ -118,11 +118,12 @@ def enrol_with_key(world: World, who: str, other: str, number: int) -> None:
     subject, drafts = node.engine.desk(world.the_context).enrol(
         Instant(node.now), custodians=custodians, homes=homes, patient_keys=[signing_public(seed)]
     )
-    submit(world, node, drafts)
+    done = submit(world, node, drafts)
     patients(world).append(
         Patient(
             number=number, subject=subject, seed=seed, public=signing_public(seed), payload=drafts[0].payload,
             key=decode_record(drafts[0].payload).subject_key, custodians=frozenset(custodians),
+            enrolled=_said(world, node, node.member, done),
         )
     )  # fmt: skip
 
