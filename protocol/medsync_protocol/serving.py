@@ -51,13 +51,16 @@ def _out_by(replica: Replica, member: MemberId) -> list[OpId]:
 def farewell(replica: Replica, member: MemberId) -> Vector | None:
     """What a removed member is shown: the causal past of its removal, as a vector; None when it was never in.
 
-    Somebody whose admission turned out void is shown why in the same way.
+    Somebody whose admission turned out void is shown why in the same way. What put devices of the remover out is shown too:
+    without it the target may take the removal for void, by something that a stolen device signed beside it.
     """
     removals = _out_by(replica, member)
     if not removals:
         return None
     shown: Vector = {}
-    for op_id in replica.fold.closure(removals):
+    removers = {replica.fold.author_of(op_id) for op_id in removals}
+    beside = [r.op_id for r in replica.membership.removed if r.device is not None and r.member in removers]
+    for op_id in replica.fold.closure([*removals, *beside]):
         chain, seq = replica.places[op_id]
         shown[chain] = max(shown.get(chain, 0), seq + 1)
     return shown
