@@ -419,7 +419,7 @@ class Replica:
         before, self._verdicts = self._verdicts, state.verdicts
         removed: tuple[Removed | Resumed, ...] = state.removed
         removed += tuple(resumed for of in state.resumed.values() for resumed in of)
-        admitted = frozenset(op_id for of in state.admissions.values() for op_id in of)
+        admitted = frozenset(op for of in (*state.admissions.values(), *state.certified.values()) for op in of)
         moved = self._admitted_seen ^ admitted
         self._admitted_seen = admitted
         others = before is not None and any(op_id in before for op_id in moved)  # held before, and counts otherwise now

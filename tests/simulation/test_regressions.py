@@ -91,3 +91,7 @@ def test_who_is_out_by_what_a_stolen_device_did_learns_so(seed: int) -> None:
 
 def test_a_disk_that_is_given_room_at_the_very_end_first_writes_what_waits() -> None:
     assert not run("bubble-cancellation", seed=2140, crypto="memoised").violations
+
+
+def test_data_of_a_device_is_judged_again_when_what_certified_it_turns_out_void() -> None:
+    assert not run("devices", seed=1143, crypto="memoised").violations
