@@ -210,7 +210,8 @@ class Judging:
 
     def _candidates(self) -> list[int]:
         """Removals, demotions and revocations of devices that their own past allows: final ones first, then by rank of
-        their authors, and of one author what takes a device back first: the others may be by that device."""
+        their authors, and of one author what takes a device back first: the others may be by that device. What passes
+        by votes comes after those that its voters knew, so that it makes no difference how much is judged at once (S1)."""
         found = [
             i
             for i in self._order
@@ -225,10 +226,37 @@ class Judging:
             and self._nodes[i].op_id in self._ground.draft.proposals
             and target_of(self._nodes[i].action) is not None
         ]
-        return sorted(
+        ranked = sorted(
             found,
             key=lambda i: (not self._final(i), *self._nodes[i].rank, not self._revokes(i), self._nodes[i].op_id),
         )
+        order: list[int] = []
+        while ranked:  # a ring of votes, none of which can come first, goes by rank
+            chosen = next((i for i in ranked if not self._waits(i, ranked)), ranked[0])
+            ranked.remove(chosen)
+            order.append(chosen)
+        return order
+
+    def _waits(self, i: int, others: Sequence[int]) -> bool:
+        """Whether one of the others was known to those whose votes make it pass: who may vote depends on that."""
+        if not self._by_votes(i):
+            return False
+        known = self._nodes[i].past
+        for vote in self._votes.get(i, ()):
+            known |= self._nodes[vote].past
+        return any(
+            j != i and self._counted_in(j, known) and not self._counted_in(i, self._nodes[j].past) for j in others
+        )
+
+    def _counted_in(self, j: int, known: int) -> bool:
+        """Whether whoever knew these operations knew it as one that counts: by votes, with enough of them."""
+        if not self._by_votes(j):
+            return bool(known >> j & 1)
+        proposal = self._nodes[j].proposal
+        assert proposal is not None
+        earlier = self._ground.draft.proposals.get(proposal.op_id)
+        votes = (0 if earlier is None else len(earlier.yes)) + sum(known >> vote & 1 for vote in self._votes.get(j, ()))
+        return votes >= proposal.needed
 
     def _revokes(self, i: int) -> bool:
         return isinstance(self._nodes[i].action, DeviceRevoke)

@@ -5,12 +5,12 @@ When something is sent is sync.py's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from medsync_protocol.application import OpenedEntry
 from medsync_protocol.chains import Vector
-from medsync_protocol.ids import KeyId, MemberId, OpId
+from medsync_protocol.ids import ChainId, KeyId, MemberId, OpId
 from medsync_protocol.kinds import Audience, Plane
 from medsync_protocol.operation import decode_body, decode_header, join, label_of, prune, split
 
@@ -29,7 +29,7 @@ def takes_from(replica: Replica, member: MemberId | None) -> bool:
 def is_tentative(replica: Replica, member: MemberId | None) -> bool:
     """Whether the member is out by something that is not final yet, so that what it hands in may change that (§3.4)."""
     return member is not None and any(
-        not replica.chains.slot(*replica.places[op_id]).final for op_id in _out_by(replica, member)
+        not replica.chains.slot(*place).final for place in _places(replica, _out_by(replica, member))
     )
 
 
@@ -48,6 +48,11 @@ def _out_by(replica: Replica, member: MemberId) -> list[OpId]:
     return [*void, *replica.fold.putting_out({replica.fold.author_of(op_id) for op_id in void}), *first]
 
 
+def _places(replica: Replica, op_ids: Iterable[OpId]) -> Iterator[tuple[ChainId, int]]:
+    """Where they stand; the other branch of a fork stands nowhere and travels as its proof."""
+    return (replica.places[op_id] for op_id in op_ids if op_id in replica.places)
+
+
 def farewell(replica: Replica, member: MemberId) -> Vector | None:
     """What a removed member is shown: the causal past of its removal, as a vector; None when it was never in.
 
@@ -60,8 +65,7 @@ def farewell(replica: Replica, member: MemberId) -> Vector | None:
     shown: Vector = {}
     removers = {replica.fold.author_of(op_id) for op_id in removals}
     beside = [r.op_id for r in replica.membership.removed if r.device is not None and r.member in removers]
-    for op_id in replica.fold.closure([*removals, *beside]):
-        chain, seq = replica.places[op_id]
+    for chain, seq in _places(replica, replica.fold.closure([*removals, *beside])):
         shown[chain] = max(shown.get(chain, 0), seq + 1)
     return shown
 
@@ -71,7 +75,7 @@ def put_out_at(replica: Replica, member: MemberId, cuts: Iterable[Vector]) -> in
 
     What lies below it is the proof of a final removal: its target may have judged otherwise until then (§3.4).
     """
-    places = [replica.places[op_id] for op_id in _out_by(replica, member)]
+    places = list(_places(replica, _out_by(replica, member)))
     for k, cut in enumerate(cuts):
         if places and all(cut.get(chain, 0) > seq for chain, seq in places):
             return k

@@ -95,3 +95,14 @@ def test_a_disk_that_is_given_room_at_the_very_end_first_writes_what_waits() -> 
 
 def test_data_of_a_device_is_judged_again_when_what_certified_it_turns_out_void() -> None:
     assert not run("devices", seed=1143, crypto="memoised").violations
+
+
+@pytest.mark.parametrize("seed", [3170, 3285])
+def test_what_passes_by_votes_and_what_a_device_wrote_is_judged_alike_however_it_came(seed: int) -> None:
+    """Who may vote hangs on revocations that its voters knew; data on what certified its device."""
+    assert not run("devices", seed=seed, crypto="memoised", nodes=5).violations
+
+
+def test_a_farewell_leaves_out_the_other_branch_of_a_fork() -> None:
+    found = run("devices", seed=3206, crypto="memoised", nodes=5)  # too few are left for a quorum: more is not asked
+    assert not [finding for finding in found.violations if finding.rule == "L0"]

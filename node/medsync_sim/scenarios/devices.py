@@ -61,8 +61,9 @@ class Devices(Scenario):
     operations = 14
 
     def setting(self) -> Setting:
-        """Three admins, so that two can vote; one institution outside comes in the place of the one that lost its key."""
-        return Setting(nodes=5, admins=3, outsiders=1)
+        """Three admins, so that two can vote; one institution outside comes in the place of the one that lost its key. Seven,
+        so that there is a quorum without it and one that a thief puts out."""
+        return Setting(nodes=7, admins=3, outsiders=1)
 
     def plan(self, rng: Random, setting: Setting) -> list[Step]:
         """Each phone is added, used, stolen, used by the thief, revoked by its owner behind a cut perhaps, used again."""
