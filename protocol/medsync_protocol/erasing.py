@@ -206,9 +206,12 @@ def told_gone(replica: Replica, member: MemberId, place: Place, *, lacking: bool
     """A member says that it destroyed, or with `lacking` never had, what we lack of an operation.
 
     One alone may lie, to keep a denial from us: until most of the others destroyed it, or some did and nobody else has it,
-    nothing of that chain from there on is readable here. Then it is asked for no more.
+    nothing of that chain from there on is readable here. Then it is asked for no more. Where nobody ever ordered anything
+    to be destroyed, nothing is gone, whoever says so.
     """
-    opener = replica.opener
+    opener, application = replica.opener, replica.application
+    if not isinstance(application, Erases) or not application.erasure.subjects():
+        return []
     (opener.told_lacking if lacking else opener.told_gone)(place).add(member)
     if not _is_gone(replica, place, opener.told_gone(place), opener.told_lacking(place)):
         return []

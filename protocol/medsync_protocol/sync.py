@@ -345,6 +345,8 @@ class Sync:
             holders = [s.peer for s in sessions if self._member_of(s.peer) == author and author not in told]
             if able:
                 holder = holders[0] if holders and choose % 2 else able[choose % len(able)]
+                if (asked := self._member_of(holder)) is not None:
+                    opener.told_lacking(place).discard(asked)  # it may have it by now: only its newest word counts
                 yield Send(holder, frames.encode(FrameKind.BODY, replica.context, *place))
 
 

@@ -226,6 +226,8 @@ def test_what_came_pruned_to_everybody_else_is_waited_for_no_more_once_one_says_
     replica, others = context["mercy"].replica, [context[n].member for n in ("city", "coast", "lab", "auditor")]
     replica.receive(NOW, _pruned(wire))
     (place,) = replica.opener.blank
+    assert not any(erasing.told_gone(replica, member, place) for member in others), "nobody ordered anything to be destroyed"
+    ordered(context, context.enrol())
     for member in others[1:]:
         assert not erasing.told_gone(replica, member, place, lacking=True)
     assert place[0] not in replica.readable(), "nobody destroyed it: somebody may have it yet"

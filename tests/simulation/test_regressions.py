@@ -106,3 +106,8 @@ def test_what_passes_by_votes_and_what_a_device_wrote_is_judged_alike_however_it
 def test_a_farewell_leaves_out_the_other_branch_of_a_fork() -> None:
     found = run("devices", seed=3206, crypto="memoised", nodes=5)  # too few are left for a quorum: more is not asked
     assert not [finding for finding in found.violations if finding.rule == "L0"]
+
+
+def test_a_liar_s_word_that_an_entry_was_destroyed_counts_for_nothing_where_nothing_was_ordered() -> None:
+    """Beside it an honest member's older word that it lacked the entry, too, had sufficed."""
+    assert not run("withholding", seed=3074, crypto="memoised").violations
