@@ -291,6 +291,11 @@ def _want_felt(value: Any) -> int:
     return int.from_bytes(want_bytes(value, 32), "big")
 
 
+def rotation_of(action: Action) -> Rotation | None:
+    """The epoch key that an action brings."""
+    return action.rotation if isinstance(action, (Genesis, Remove, Rotate, Rekey)) else None
+
+
 def encode_action(action: Action) -> tuple[OpKind, bytes]:
     """Kind and payload bytes."""
     match action:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from medsync_protocol.actions import Action, Admit, Genesis, PolicyName, Rekey, Remove, Rotate, Rotation, Unreadable
+from medsync_protocol.actions import (
+    Action, Admit, Endorse, Genesis, Leave, PolicyName, Rekey, Remove, Unreadable, rotation_of,
+)  # fmt: skip
 from medsync_protocol.ids import NOTHING_SEEN, ChainId, KeyId, MemberId, OpId, Seen, device_of
 from medsync_protocol.kinds import Role, Verdict
 from medsync_protocol.membership_draft import Draft, target_of
@@ -334,15 +336,25 @@ class MembershipFold:
         }  # fmt: skip
 
     def removing_under(self, key_id: KeyId, member: MemberId) -> list[OpId]:
-        """Every removal of the member that brought this key."""
-        return [
-            n.op_id for n in self._nodes
-            if isinstance(n.action, Remove) and n.action.member == member and n.action.rotation.key_id == key_id
-        ]  # fmt: skip
+        """Every removal of the member that brought this key, or that was known to who made it for others alone."""
+        known = 0
+        for i, node in enumerate(self._nodes):
+            rotation = rotation_of(node.action)
+            if rotation is not None and rotation.key_id == key_id and member not in dict(rotation.wraps):
+                known |= node.past | 1 << i
+        removals = (self._nodes[i] for i in bits(known) if isinstance(self._nodes[i].action, Remove))
+        return [n.op_id for n in removals if target_of(n.action) == member]
 
     def putting_out(self, members: Iterable[MemberId | None]) -> list[OpId]:
-        """Every removal and demotion that is aimed at one of these, void ones too."""
-        return [n.op_id for n in self._nodes if (target := target_of(n.action)) is not None and target in members]
+        """Every removal and demotion that is aimed at one of these, or leaving of theirs, void ones too."""
+        return [
+            n.op_id for n in self._nodes
+            if (n.author if isinstance(n.action, Leave) else target_of(n.action)) in members
+        ]  # fmt: skip
+
+    def votes_for(self, proposals: Container[OpId]) -> list[OpId]:
+        """Every vote on one of these, void ones too."""
+        return [n.op_id for n in self._nodes if isinstance(n.action, Endorse) and n.action.proposal in proposals]
 
     def closure(self, op_ids: Iterable[OpId]) -> list[OpId]:
         """The operations named and all that they rest on."""
@@ -486,8 +498,3 @@ def _about(action: Action) -> tuple[type, object]:
     if isinstance(action, Admit):
         return Admit, action.card.member
     return type(action), getattr(action, "member", None) or getattr(action, "chain", None)
-
-
-def rotation_of(action: Action) -> Rotation | None:
-    """The epoch key that an action brings."""
-    return action.rotation if isinstance(action, (Genesis, Remove, Rotate, Rekey)) else None

@@ -45,7 +45,8 @@ def _out_by(replica: Replica, member: MemberId) -> list[OpId]:
         return []
     lost = replica.fold.replaced_by(member)
     first = [op_id for r in state.removed if r.member in lost and r.device is None for op_id in (r.op_id, *r.votes)]
-    return [*void, *replica.fold.putting_out({replica.fold.author_of(op_id) for op_id in void}), *first]
+    authors = {replica.fold.author_of(op_id) for op_id in (*void, *replica.fold.votes_for(void))} - {None}
+    return [*void, *replica.fold.putting_out(authors), *first]
 
 
 def _places(replica: Replica, op_ids: Iterable[OpId]) -> Iterator[tuple[ChainId, int]]:

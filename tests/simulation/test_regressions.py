@@ -111,3 +111,11 @@ def test_a_farewell_leaves_out_the_other_branch_of_a_fork() -> None:
 def test_a_liar_s_word_that_an_entry_was_destroyed_counts_for_nothing_where_nothing_was_ordered() -> None:
     """Beside it an honest member's older word that it lacked the entry, too, had sufficed."""
     assert not run("withholding", seed=3074, crypto="memoised").violations
+
+
+def test_a_key_made_by_who_knew_of_a_removal_is_not_given_to_the_removed_one_by_who_did_not() -> None:
+    assert not run("devices", seed=3025, crypto="memoised").violations
+
+
+def test_who_was_voted_in_by_a_voter_that_finality_put_out_learns_so() -> None:
+    assert not run("devices", seed=3134, crypto="memoised").violations
