@@ -38,6 +38,10 @@ async def _there(one: Party, context: str) -> bool:
     return (await one.client.get(f"/admin-api/contexts/{context}")).status_code == 200
 
 
+async def _verified(one: Party, context: str, consent: str) -> bool:
+    return bool((await one.call(context, "verify_consent", directive=consent)).get("ok"))
+
+
 async def test_consent_is_given_checked_used_and_taken_back(tmp_path: Path) -> None:
     async with parties(tmp_path, "north", "south") as (north, south):
         _, context = await record(north, south)
@@ -48,7 +52,7 @@ async def test_consent_is_given_checked_used_and_taken_back(tmp_path: Path) -> N
         with trio.fail_after(60):
             while (await south.call(context, "log_request", **asked)).get("answer") != "PERMIT":
                 await trio.sleep(0.05)
-        assert (await south.call(context, "verify_consent", directive=consent))["ok"]
+        await until_true(lambda: _verified(south, context, consent))  # by its own view, once it heard of north's home
         assert [row["id"] for row in (await south.call(context, "list_consents", subject=subject))["consents"]] == [consent]
         assert (await north.call(context, "revoke_consent", attest={"subject": subject, "targets": [consent]}))["state"] in ("recorded", "effective")
         assert (await south.call(context, "log_request", **asked))["answer"] != "PERMIT"
