@@ -95,7 +95,10 @@ def filled(directory: Path, name: str, count: int) -> Home:
     return home
 
 
-@pytest.mark.parametrize("what", ["create", "restore", "replace", "compact", "change-passphrase", "rekey", "migrate"])
+RARE = pytest.param("rekey", marks=pytest.mark.long)  # twenty key files to stretch: a quarter of a minute
+
+
+@pytest.mark.parametrize("what", ["create", "restore", "replace", "compact", "change-passphrase", RARE, "migrate"])
 def test_a_kill_at_any_step_leaves_a_usable_home(tmp_path: Path, what: str) -> None:
     making.create(filled(tmp_path, "template", 3), tmp_path / "a.backup")
     with Store(tmp_path / "template" / "journal.db", storage_key=KEY) as store:

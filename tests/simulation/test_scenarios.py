@@ -8,8 +8,8 @@ import pytest
 from medsync_sim import run, sweep
 from medsync_sim.scenarios import scenarios
 
-SEEDS = {"faults": 50, "erasure": 12, "devices": 12, "rewards": 8}
-FEWER = 23
+SEEDS = {"faults": 70, "erasure": 12, "devices": 10, "rewards": 8}
+FEWER = 20
 
 
 def _runs() -> Iterator[tuple[str, range]]:
