@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from medsync_client import NotFound, Refused
+from medsync_client.consents import DirectiveText, Grant, WireRule
 from medsync_client.erasures import HoldSet, OrderSigned
 from medsync_client.subjects import SubjectEnrol
 from medsync_protocol.crypto import blake2b, signing_public
@@ -28,6 +29,10 @@ async def test_an_order_hides_and_a_hold_stands_beside_it(tmp_path: Path) -> Non
         assert [(one.custodian, one.reason) for one in found.holds] == [("south", "case 12/3")]
         await same([north, south])
         hold = found.holds[0].id
+        deny = DirectiveText(subject=made.subject, rules=(WireRule(effect="deny"),))
+        consent = await south.client.grant("trial", Grant(attest=deny))
+        await south.client.accesses("trial", made.subject)
+        assert [row.half for row in (await south.client.accesses("trial")).entries] == ["log-read"]
         await refused(north.client.hold_subject("trial", made.subject, HoldSet(releases=hold)), NotFound, "unknown_hold")
         order = sign_order(
             EraseOrder(
@@ -46,6 +51,8 @@ async def test_an_order_hides_and_a_hold_stands_beside_it(tmp_path: Path) -> Non
             return (await south.client.erasure("trial", made.subject)).ordered
 
         await until(hidden)
+        await refused(south.client.consent("trial", consent.id), Refused, "erased")
+        assert (await south.client.accesses("trial")).entries == (), "the whole log is as if the subject had never been"
         released = await south.client.hold_subject("trial", made.subject, HoldSet(releases=hold))
         assert released.holds == ()
 

@@ -14,7 +14,7 @@ import trio
 from fastapi import APIRouter, Header, Request
 
 from medsync_client.accesses import AnswerName, HalfName
-from medsync_node.api.access_log import ANSWERS, HALVES, Wanted, access_of, log_read, row_of
+from medsync_node.api.access_log import ANSWERS, HALVES, Wanted, access_of, is_shown, log_read, row_of
 from medsync_node.api.finding import find_anyone, find_replica, find_subject, member_names
 from medsync_node.api.guards import STANDS
 from medsync_node.api.problems import Failure, unprocessable
@@ -69,7 +69,11 @@ class _Feed:
         if last is None:
             return [], False
         read = [(cursor, opened, access_of(opened), verdict) for cursor, opened, verdict in rows]
-        mine = [(c, opened, entry, verdict) for c, opened, entry, verdict in read if entry is not None and self.wanted(entry)]
+        mine = [
+            (c, opened, entry, verdict) for c, opened, entry, verdict in read
+            if entry is not None and self.wanted(entry)
+            and (self.subject is not None or is_shown(self.node, replica, opened.subject))
+        ]  # fmt: skip
         if self.subject is None:
             new = {entry.subject for _, _, entry, _ in mine} - looked
             if len(looked) + len(new) > MAX_LOOKED:

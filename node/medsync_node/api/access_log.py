@@ -91,6 +91,14 @@ def cursor_of(text: str | None) -> int | None:
     return int(text)
 
 
+def is_shown(node: Node, replica: Replica, subject: SubjectRef | None) -> bool:
+    """Whether the whole log shows a row about this subject: an erased one's are as if they had never been, unless the
+    context keeps rows of the log by months, beyond their subject (PROTOCOL §8)."""
+    if subject is None or replica.retention is not None:
+        return True
+    return not node.engine.desk(replica.context).application.hidden(subject)
+
+
 async def log_page(
     node: Node, replica: Replica, subject: SubjectRef | None, before: int | None, limit: int,
     read: Callable[[OpenedEntry], T | None], kinds: Sequence[int] = (EntryKind.ACCESS,),
@@ -106,7 +114,7 @@ async def log_page(
         for cursor, opened, verdict in page:
             before = cursor
             entry = read(opened)
-            if entry is not None:
+            if entry is not None and (subject is not None or is_shown(node, replica, opened.subject)):
                 found.append((opened, entry, verdict))
             if len(found) == limit:
                 return found, before

@@ -180,6 +180,7 @@ def routes(node: Node) -> APIRouter:
         id_ = _directive_id(named)
         status = application.directive(id_, engine.book(replica.context))
         directive = decode_directive(application.signed(id_).document)
+        application.subject(directive.subject)  # refuses where it was erased (PROTOCOL §8)
         return consent_view(directive, id_, status.counted, status.level, node.now())
 
     @router.get("/contexts/{context}/consents/{named}/summary")
