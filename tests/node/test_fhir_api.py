@@ -119,6 +119,13 @@ async def test_a_consent_is_posted_a_decision_asked_and_the_audit_events_are_fou
         past = await ok(release, await hospital.get(f"{base}/AuditEvent", params={"patient": subject, "date": "lt2020", "agent": "Organization/lab"}))
         assert "entry" not in past
 
+        await ok(release, await hospital.post(f"{base}/Consent", json=consent_for(release, subject, "lab")), 201)
+        first = await ok(release, await hospital.get(f"{base}/Consent", params={"patient": subject, "_count": "1"}))
+        assert first["total"] == 2 and [one["relation"] for one in first["link"]] == ["self", "next"]
+        second = await ok(release, await hospital.get(first["link"][1]["url"]))
+        assert [one["relation"] for one in second["link"]] == ["self"] and len(second["entry"]) == 1
+        assert second["entry"][0]["resource"]["id"] != first["entry"][0]["resource"]["id"], "no page hides a denial"
+
 
 def subtype_of(release: str, event: Resource) -> str:
     return str(event["subtype"][0]["code"] if release == "r4" else event["code"]["coding"][0]["code"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from medsync_client.consents import Consent, DirectiveText, Grant, RevocationText, Revoke, WireActor
+from medsync_node.api.access_log import cursor_of
 from medsync_node.api.consents import consent_view, put_on_record, take_back
 from medsync_node.api.deciding import ask
 from medsync_node.api.fhir_answers import answered, base_of
@@ -138,7 +140,7 @@ class FhirConsents:
         return self._written(request, replica, id_, written.id.hex(), 200)
 
     async def search(self, request: Request, context: str | None) -> Response:
-        """A patient's Consents."""
+        """A page of a patient's Consents, by id: its cursor is how many came before."""
         replica = find_replica(self._node, context)
         given = search.parameters(request.query_params.multi_items(), CONSENT_SEARCH)
         named = search.one(given, "patient")
@@ -151,13 +153,17 @@ class FhirConsents:
             for id_, consent in sorted(_resources(self._node, replica, subject).items())
             if self._wanted(replica, given, consent)
         ]
-        base = base_of(request)
+        base, begin = base_of(request), cursor_of(search.one(given, "_cursor")) or 0
+        links = [{"relation": "self", "url": f"{base}/Consent?{request.url.query}"}]
+        if begin + most < len(found):
+            kept = [(name, value) for name, value in request.query_params.multi_items() if name != "_cursor"]
+            links.append({"relation": "next", "url": f"{base}/Consent?{urlencode([*kept, ('_cursor', str(begin + most))])}"})
         entries = [
-            {"fullUrl": f"{base}/Consent/{one['id']}", "resource": one, "search": {"mode": "match"}} for one in found[:most]
+            {"fullUrl": f"{base}/Consent/{one['id']}", "resource": one, "search": {"mode": "match"}}
+            for one in found[begin : begin + most]
         ]
         bundle: dict[str, Any] = {
-            "resourceType": "Bundle", "type": "searchset", "total": len(found),
-            "link": [{"relation": "self", "url": f"{base}/Consent?{request.url.query}"}],
+            "resourceType": "Bundle", "type": "searchset", "total": len(found), "link": links,
         }  # fmt: skip
         return answered({**bundle, "entry": entries} if entries else bundle)
 
