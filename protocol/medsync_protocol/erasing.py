@@ -210,9 +210,9 @@ def told_gone(replica: Replica, member: MemberId, place: Place, *, lacking: bool
     to be destroyed, nothing is gone, whoever says so.
     """
     opener, application = replica.opener, replica.application
+    (opener.told_lacking if lacking else opener.told_gone)(place).add(member)  # it is not asked again, at any rate
     if not isinstance(application, Erases) or not application.erasure.subjects():
         return []
-    (opener.told_lacking if lacking else opener.told_gone)(place).add(member)
     if not _is_gone(replica, place, opener.told_gone(place), opener.told_lacking(place)):
         return []
     opener.give_up(place)

@@ -226,12 +226,23 @@ def test_what_came_pruned_to_everybody_else_is_waited_for_no_more_once_one_says_
     replica, others = context["mercy"].replica, [context[n].member for n in ("city", "coast", "lab", "auditor")]
     replica.receive(NOW, _pruned(wire))
     (place,) = replica.opener.blank
-    assert not any(erasing.told_gone(replica, member, place) for member in others), "nobody ordered anything to be destroyed"
     ordered(context, context.enrol())
     for member in others[1:]:
         assert not erasing.told_gone(replica, member, place, lacking=True)
     assert place[0] not in replica.readable(), "nobody destroyed it: somebody may have it yet"
     assert erasing.told_gone(replica, others[0], place) and replica.readable()[place[0]] == 1
+
+
+def test_where_nothing_was_ordered_to_be_destroyed_nothing_is_gone_whoever_says_so() -> None:
+    context = Context()
+    subject = context.enrol()
+    wire = context.wires[context.write("lab", [Draft(kind=EntryKind.NOTE, payload=b"x", subject=subject)], "mercy")]
+    replica = context["mercy"].replica
+    replica.receive(NOW, _pruned(wire))
+    (place,) = replica.opener.blank
+    others = [context[name].member for name in ("city", "coast", "lab", "auditor")]
+    assert not any(erasing.told_gone(replica, member, place) for member in others)
+    assert replica.opener.told_gone(place) == set(others), "so that they are not asked for it"
 
 
 def test_a_custodian_takes_no_order_back_by_dropping_the_key_that_signed_it() -> None:

@@ -119,3 +119,9 @@ def test_a_key_made_by_who_knew_of_a_removal_is_not_given_to_the_removed_one_by_
 
 def test_who_was_voted_in_by_a_voter_that_finality_put_out_learns_so() -> None:
     assert not run("devices", seed=3134, crypto="memoised").violations
+
+
+@pytest.mark.parametrize("seed", [4114, 4403])
+def test_who_says_that_it_destroyed_an_entry_is_not_asked_for_it_again(seed: int) -> None:
+    """Asked again and again, two liars kept an entry, and a revocation, from who needed it."""
+    assert not run("withholding", seed=seed, crypto="memoised").violations
