@@ -59,7 +59,7 @@ def admit(
 ) -> Written:
     """Let a member in, with the current key boxed to it; under the history mode `from_join` with a key of its time.
 
-    What is only a proposal carries no key: who is voted down must not have got it (decision 19).
+    What is only a proposal carries no key: who is voted down must not have got it (decision 21).
     """
     if card.member in replica.membership.members:
         raise Refused("it is a member already", code="already_member", advice="change its role instead")

@@ -331,7 +331,7 @@ class Routine:
     def _rotate_where_owed(self, now: int, replica: Replica) -> list[Effect]:
         """A stranger may hold the newest key, or nobody may write: the admins rotate, one after another.
 
-        Under `from_join` too for who was voted in: no key was made for it, and it may pull none of before (decision 19).
+        Under `from_join` too for who was voted in: no key was made for it, and it may pull none of before (decision 21).
         """
         state, context = replica.membership, replica.context
         usable = state.usable_key()

@@ -87,7 +87,7 @@ def may_have_key(replica: Replica, member: MemberId, key_id: KeyId) -> bool:
     """Whether a member that asks is given a key: not that of its own removal (K1), unless that is void for good.
 
     Whoever is asked may not have heard yet that the removal was accepted. Who was let in again by somebody that knew of
-    the removal has the key, too: an admission brings it in a box, one that was voted on does not (decision 19).
+    the removal has the key, too: an admission brings it in a box, one that was voted on does not (decision 21).
     """
     standing = replica.membership.members.get(member)
 

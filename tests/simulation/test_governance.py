@@ -123,7 +123,7 @@ def test_a_removal_from_the_network_obliges_contexts_under_votes_too(hospitals: 
 
 @pytest.mark.parametrize("history", ["full", "from_join"])
 def test_who_is_only_proposed_gets_no_key_and_reads_once_it_is_voted_in(hospitals: Hospitals, history: str) -> None:
-    """Decision 19 (K2): a proposal that fails must not have handed out what members write under."""
+    """Decision 21 (K2): a proposal that fails must not have handed out what members write under."""
     north, south, lab, world = hospitals.north, hospitals.south, hospitals.lab, hospitals.world
     board = context(hospitals, "majority", [south], history=history)
     old = north.engine.replica(board).membership.usable_key()
