@@ -10,6 +10,14 @@ from medsync_client.calls import Call, path
 from medsync_client.wire import Hex32, View
 
 
+class Notice(View):
+    """What holds by choice and is no fault: `code` for programs, `what` it means, and `advice` for who chooses otherwise."""
+
+    code: str
+    what: str
+    advice: str
+
+
 class Status(View):
     """A node's own account. Fields that only newer nodes know are kept in it (`model_extra`)."""
 
@@ -23,6 +31,7 @@ class Status(View):
     network: Hex32 | None
     addresses: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     peers: tuple[dict[str, Any], ...] = ()
     contexts: tuple[dict[str, Any], ...] = ()
 

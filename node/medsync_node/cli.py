@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from medsync_node.commands.exits import ExitCode, advise, exit_code_of
 from medsync_node.commands.output import show_problem
+from medsync_node.commands.pipe import tolerate_gone_readers
 
 GROUP: Final = "medsync.commands"
 _COMPLETION: Final = frozenset(
@@ -107,6 +108,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The console script `medsync`."""
+    tolerate_gone_readers()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -79,15 +79,18 @@ async def open_daemon(home: Home, config: Config, passphrase: str) -> AsyncItera
 
 
 async def _tell_operator(node: Node) -> None:
-    """Log each warning of `status` once when it comes up: a clock that is off, a full disk, a lost key."""
+    """Log each warning and notice of `status` once when it comes up: a clock that is off, a full disk, a lost key."""
     from medsync_node.api.status import status_view
 
     told: frozenset[str] = frozenset()
     while True:
-        warnings = frozenset(status_view(node).warnings)
+        found = status_view(node)
+        warnings, notices = frozenset(found.warnings), frozenset(one.what for one in found.notices)
         for text in sorted(warnings - told):
             log.warning(text)
-        told = warnings
+        for text in sorted(notices - told):
+            log.info(text)
+        told = warnings | notices
         await trio.sleep(LOOK_SECONDS)
 
 

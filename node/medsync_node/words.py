@@ -5,7 +5,8 @@ JSON keeps the codes. Sentences about consents are dashboard/words.py's; what th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 HALVES: Final[Mapping[str, str]] = {
@@ -28,9 +29,19 @@ LEVELS: Final[Mapping[str, str]] = {
 """How far an operation or a checkpoint is; from `settled` on nothing can change it."""
 COLUMNS: Final[Mapping[str, str]] = {
     "parked": "waiting", "waits_for": "waits for", "epoch": "key epoch", "effective": "counts", "connected": "linked",
-    "half": "what", "reviews_open": "to be reviewed", "reviews_overdue": "of them overdue", "clock_offset_ms": "homes' clocks ahead (ms)", "backlog": "to be sent",
+    "half": "what", "reviews_open": "to be reviewed", "reviews_overdue": "of them overdue", "clock_offset_ms": "homes' clocks ahead (ms)",
+    "backlog": "to be sent", "addresses": "listens on", "peers": "links", "log_size": "operations", "k": "checkpoint",
+    "policy": "membership policy", "member_list": "members",
 }  # fmt: skip
-"""Headings of tables whose columns are fields; others are their name without underscores."""
+"""What a field is called in headings and labels; others are called their name without underscores."""
+ANCHORING: Final[Sequence[str]] = (
+    "let every node read a Starknet RPC (`medsync run --rpc URL`, or `medsync config set chain.rpc URL`)",
+    "name an account that pays, in MEDSYNC_ACCOUNT and MEDSYNC_ACCOUNT_KEY",
+    "once on each chain `medsync contract declare`, then `medsync contract deploy`",
+    "at its founder `medsync contract register {context} --contract CONTRACT`",
+    "leave `medsync bridge run` beside that node",
+)
+"""The way from a context that no chain holds to one whose checkpoints settle, in order."""
 
 
 def half(code: str) -> str:
@@ -56,3 +67,24 @@ def level(code: str) -> str:
 def column(field: str) -> str:
     """The heading of a field's column."""
     return COLUMNS.get(field, field.replace("_", " "))
+
+
+def voters(count: int, quorum: int) -> str:
+    """How many may sign checkpoints, and how many of them it takes."""
+    return f"{count}, quorum {quorum}"
+
+
+def votes(count: int, quorum: int) -> str:
+    """How many signed a checkpoint, of how many it takes."""
+    return f"{count} of {quorum}"
+
+
+def not_anchored(contexts: Sequence[str]) -> tuple[str, str]:
+    """What it means that these contexts (by name) stand on no chain, and what to do for those who want otherwise."""
+    one = len(contexts) == 1
+    what = (
+        f"context{'' if one else 's'} {', '.join(contexts)} {'is' if one else 'are'} not anchored on a chain: "
+        f"every entry is signed, and all members keep it, but nothing is ever settled"
+    )
+    steps = "; ".join(ANCHORING).format(context=shlex.quote(contexts[0]) if one else "CONTEXT")
+    return what, f"a choice, where members take one another's word. To anchor {'it' if one else 'one'}: {steps}"

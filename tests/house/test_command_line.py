@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,15 @@ def test_what_a_validator_says_is_told_without_its_library(capsys: pytest.Captur
     run(["consent", "grant", "trial", "a" * 32, "--to", "lab\x07", "--purpose", "TREAT", "--home", str(tmp_path), "--json"])
     said = capsys.readouterr().out
     assert "printable" in said and "Value error" not in said
+
+
+def test_a_reader_that_goes_early_changes_no_exit_code_and_is_no_trouble(tmp_path: Path) -> None:
+    def code(*words: str) -> tuple[int, str]:
+        reads, writes = os.pipe()
+        os.close(reads)  # as `| true` does
+        with open(writes, "wb") as gone:
+            done = subprocess.run([sys.executable, "-m", "medsync_node.cli", *words], stdout=gone, stderr=subprocess.PIPE, text=True)
+        return done.returncode, done.stderr
+
+    assert code("status", "--home", str(tmp_path), "--json") == (4, "")
+    assert code("status", "--help") == (0, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import trio
@@ -21,11 +22,11 @@ from tests.node.node_world import connect, identity, memory_node, until
 TEN_MINUTES = 10 * 60_000  # ms
 
 
-async def status(node: Node) -> dict[str, list[str]]:
+async def status(node: Node) -> dict[str, Any]:
     app = make_app(node, stopping=trio.Event())
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
-        found: dict[str, list[str]] = (await client.get("/v1/status")).json()
+        found: dict[str, Any] = (await client.get("/v1/status")).json()
         return found
 
 
@@ -110,13 +111,19 @@ async def test_a_clock_that_jumps_ahead_and_back_holds_up_nobody_and_what_was_wr
         assert await clock_warnings(north) == await clock_warnings(odd) == []
 
 
-async def test_an_open_removal_and_an_unanchored_context_are_warned_of(tmp_path: Path) -> None:
+async def test_an_unanchored_context_and_a_removal_that_never_settles_there_are_notices_with_the_way_on(tmp_path: Path) -> None:
     network = MemoryNetwork()
     async with memory_node(network, tmp_path, "north") as north, memory_node(network, tmp_path, "lab") as lab:
         context = await connect([north, lab])
-        assert any("not anchored" in warning for warning in (await status(north))["warnings"])
+        (notice,) = (await status(north))["notices"]
+        assert notice["code"] == "not_anchored" and "is not anchored" in notice["what"] and "settled" in notice["what"]
+        way = ("run --rpc", "MEDSYNC_ACCOUNT", "contract declare", "contract deploy", "contract register", "bridge run")
+        places = [notice["advice"].index(step) for step in way]
+        assert places == sorted(places)
         member = lab.identity.member
         await north.perform(lambda now: north.engine.remove(now, context, member))
-        assert any("not final" in warning for warning in (await status(north))["warnings"])
+        (removal,) = [one for one in (await status(north))["notices"] if one["code"] == "removal"]
+        assert "0 minutes ago never settles" in removal["what"]
+        assert not [one for one in (await status(north))["warnings"] if "anchored" in one or "settled" in one]
         await until(lambda: lab.engine.replicas[context].role is None)
         assert any("no longer in" in warning for warning in (await status(lab))["warnings"])

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from medsync_client.contexts import ContextCreate
 from medsync_node import cli
 from medsync_node.doctor.examination import Diagnosis, examine
 from medsync_node.home import Home, write_private
@@ -236,13 +237,18 @@ def test_every_wrong_setting_is_told_not_only_the_first(home: Home) -> None:
     assert "did you mean listen" in told and "log.level" in told and "did you mean log.format" in told
 
 
-async def test_with_the_daemon_up_its_links_are_examined(tmp_path: Path) -> None:
+async def test_with_the_daemon_up_its_links_and_choices_are_examined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import trio
 
     home = make_home(tmp_path, "north")
-    async with running(home):
+    async with running(home) as north:
+        await north.client.create_network("hospitals")
+        await north.client.create_context(ContextCreate(name="trial"))
         found = await trio.to_thread.run_sync(lambda: examine(home, {}))
-        assert found.running and found.skipped == {} and found.findings == ()
+        assert found.running and found.skipped == {} and found.findings == (), "a context without a chain is a choice"
+        assert [one.code for one in found.notices] == ["not_anchored"] and "bridge run" in found.notices[0].advice
+        assert await trio.to_thread.run_sync(lambda: cli.run(["doctor", "--home", str(home.path)])) == 0
+        assert "notice, not_anchored: " in capsys.readouterr().out
 
 
 def test_the_command_exits_1_on_a_finding_and_prints_one_object(

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 
-from medsync_client.status import Status
+from medsync_client.status import Notice, Status
 from medsync_node.api.finding import context_replicas
 from medsync_node.api.members import role_here
 from medsync_node.api.reviews import unfinished_reviews
+from medsync_node.words import not_anchored
 from medsync_protocol.ids import NETWORK_CONTEXT, short
 from medsync_protocol.operation import PROTOCOL_VERSION
 from medsync_protocol.parking import MAX_AHEAD_MS, Parked
@@ -100,13 +101,33 @@ def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]
                 f"context {name}: the chain holds checkpoint {lacking[0]}, which no member has shown this node yet: it goes on "
                 "asking; if this stays, a member that signed it must start, or restore its backup"
             )
-        if held.anchoring is None:
-            yield f"context {name} is not anchored: nothing in it is final; `medsync contract register {name}`"
-        final = held.acceptance.history[held.settled].cut.vector if held.settled else {}
-        for removed in replica.membership.removed:
-            chain, seq = replica.places[removed.op_id]
-            if final.get(chain, 0) <= seq:
-                yield f"context {name}: the removal of {short(removed.member)} is not final yet"
+        if held.anchoring is not None:
+            yield from (f"context {name}: {text} is not settled yet" for text in _unsettled_removals(node, replica))
+
+
+def _unsettled_removals(node: Node, replica: Replica) -> Iterator[str]:
+    """Removals that what the removed dates back may still undo (PROTOCOL §3.4), with their age."""
+    held = node.engine.checkpoints(replica.context)
+    settled = held.acceptance.history[held.settled].cut.vector if held.settled else {}
+    for removed in replica.membership.removed:
+        chain, seq = replica.places[removed.op_id]
+        if settled.get(chain, 0) <= seq:
+            minutes = max(0, node.now() - (replica.chains.slot(chain, seq).hlc >> 16)) // 60_000
+            yield f"the removal of {short(removed.member)} {minutes} minutes ago"
+
+
+def _notices(node: Node) -> Iterator[Notice]:
+    """What was chosen so: contexts without a chain, with the removals that therefore never settle."""
+    loose = [one for one in context_replicas(node) if node.engine.checkpoints(one.context).anchoring is None]
+    if loose:
+        what, advice = not_anchored([one.name for one in loose])
+        yield Notice(code="not_anchored", what=what, advice=advice)
+    for replica in loose:
+        for text in _unsettled_removals(node, replica):
+            yield Notice(
+                code="removal", what=f"context {replica.name}: {text} never settles, as the context is not anchored",
+                advice="what the removed member dates back may undo it; anchor the context if that matters",
+            )  # fmt: skip
 
 
 def _governance_warnings(node: Node, replica: Replica) -> Iterator[str]:
@@ -174,7 +195,7 @@ def status_view(node: Node) -> Status:
             "member": node.identity.member.hex(), "device": node.identity.device.hex(),
             "network": None if network is None else network.hex(),
             "addresses": tuple(node.transport.addresses), "warnings": tuple(_warnings(node, contexts)),
-            "peers": tuple(_peers(node)), "contexts": contexts, "disk_full": node.store.full,
+            "notices": tuple(_notices(node)), "peers": tuple(_peers(node)), "contexts": contexts, "disk_full": node.store.full,
             "chain": chain_state(node),
         }
     )  # fmt: skip

@@ -12,6 +12,7 @@ import typer
 from medsync_node.commands.exits import ExitCode
 from medsync_node.commands.options import ContextName, Home, Json, examples, millis, node
 from medsync_node.commands.output import moment, progress, show, table
+from medsync_node.commands.pipe import reader_gone
 from medsync_node.words import half
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def export(
         raise typer.BadParameter("an export is many objects: name a file with --to, or leave --json and --html out")
     with node(home) as client, client.export(context) as lines:
         if to is None:
-            sys.stdout.writelines(f"{line}\n" for line in lines)
+            for line in lines:
+                sys.stdout.write(f"{line}\n")
+                if reader_gone():
+                    raise typer.Exit(ExitCode.FAILURE)  # what was read is no whole export
             return
         to.touch(mode=0o600)
         count = 0

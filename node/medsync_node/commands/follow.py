@@ -11,6 +11,7 @@ import typer
 
 from medsync_node.commands.options import ContextName, Home, Json, examples, node
 from medsync_node.commands.output import moment, progress, show
+from medsync_node.commands.pipe import reader_gone
 from medsync_node.words import answer as answer_in_words
 from medsync_node.words import half as half_in_words
 
@@ -57,6 +58,8 @@ def follow(
                 parts = (moment(one.time), what, who, one.custodian_name or one.custodian[:12], ",".join(one.purposes), one.subject, at)
                 sys.stdout.write("  ".join(parts) + "\n")
             sys.stdout.flush()
+            if reader_gone():
+                return
 
 
 def _fields(at: str, one: AccessRow) -> dict[str, Any]:

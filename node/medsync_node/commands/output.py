@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from medsync_node.commands.exits import Advice
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+WIDEST: Final = 100  # columns: longer lines are hard to read
+NARROWEST: Final = 60  # columns: below it ids and commands would be all that fits
+
 
 def show(result: BaseModel | Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
     """Print a result. `lines` is only used without --json."""
     if as_json:
         fields = dict(result) if isinstance(result, Mapping) else result.model_dump(mode="json")
-        sys.stdout.write(json.dumps({"ok": True, **fields}) + "\n")
-    else:
-        sys.stdout.writelines(f"{line}\n" for line in lines)
+        lines = (json.dumps({"ok": True, **fields}),)
+    sys.stdout.writelines(f"{line}\n" for line in lines)
     sys.stdout.flush()
 
 
@@ -56,6 +60,29 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value is None or value == "" else str(value)
+
+
+def columns() -> int:
+    """How wide lines for people may be: as the terminal, within reason; 80 where there is none."""
+    return max(NARROWEST, min(WIDEST, shutil.get_terminal_size((80, 24)).columns))
+
+
+def wrapped(text: str, further: str = "  ") -> list[str]:
+    """A sentence in lines that fit, those after the first behind `further`. No word is cut, be it wider."""
+    fill = textwrap.TextWrapper(columns(), subsequent_indent=further, break_long_words=False, break_on_hyphens=False)
+    return fill.wrap(text)
+
+
+def labelled(label: str, values: Sequence[object], width: int, indent: str = "") -> list[str]:
+    """`label  value` with values below one another, wrapped; none where there is no value."""
+    lines: list[str] = []
+    for value in values:
+        head = f"{indent}{label if not lines else '':<{width}}  "
+        blank = " " * len(head)
+        lines += textwrap.TextWrapper(
+            columns(), initial_indent=head, subsequent_indent=blank, break_long_words=False, break_on_hyphens=False
+        ).wrap(_cell(value))
+    return lines
 
 
 def moment(millis: int | None) -> str:

@@ -34,3 +34,5 @@ def check_daemon(examined: Examined) -> Findings:
             )  # fmt: skip
     for warning in status.warnings:
         yield Finding(code="daemon", what=warning, advice="see `medsync status`")
+    for notice in status.notices:
+        yield Finding(code=notice.code, what=notice.what, advice=notice.advice, chosen=True)

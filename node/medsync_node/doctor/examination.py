@@ -34,7 +34,7 @@ CHECKS: Final[Mapping[str, Callable[[Examined], Findings]]] = {
     "TLS files": check_tls,
     "chain RPC": check_chain,
     "running daemon": check_daemon,
-    "peers": check_peers,
+    "links": check_peers,
 }
 """In the order in which they are run and shown, after the settings."""
 
@@ -44,10 +44,11 @@ _NEED_DAEMON: Final = frozenset({"running daemon"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """`checked` and `skipped` name checks; `skipped` with the reason."""
+    """`checked` and `skipped` name checks; `skipped` with the reason. `notices` are choices, and no faults."""
 
     running: bool
     findings: tuple[Finding, ...]
+    notices: tuple[Finding, ...]
     checked: tuple[str, ...]
     skipped: Mapping[str, str]
 
@@ -76,7 +77,10 @@ def examine(
         else:
             checked.append(name)
             findings += check(examined)
-    return Diagnosis(running=running, findings=tuple(findings), checked=tuple(checked), skipped=skipped)
+    return Diagnosis(
+        running=running, findings=tuple(one for one in findings if not one.chosen),
+        notices=tuple(one for one in findings if one.chosen), checked=tuple(checked), skipped=skipped,
+    )  # fmt: skip
 
 
 def _is_locked(path: Path) -> bool:

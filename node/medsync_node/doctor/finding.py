@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is wrong. `code` for programs; `what` in a sentence; `advice`: what to do. Never patient data."""
+    """One thing that is wrong. `code` for programs; `what` in a sentence; `advice`: what to do. Never patient data.
+
+    `chosen`: no fault, but worth knowing; a notice.
+    """
 
     code: str
     what: str
     advice: str
+    chosen: bool = False
 
     @staticmethod
     def of(code: str, error: OperatorError) -> Finding:
