@@ -14,11 +14,9 @@ from medsync_protocol.actions import (
 from medsync_protocol.ids import ChainId, DeviceId, KeyId, MemberId, OpId
 from medsync_protocol.kinds import Role, Verdict
 from medsync_protocol.membership_state import (
-    KeyEpoch, MembershipState, Proposal, Removed, Resumed, Standing, quorum, voter_digest,
+    KeyEpoch, Listed, MembershipState, Proposal, Removed, Resumed, Standing, quorum, voter_digest,
 )  # fmt: skip
 from medsync_protocol.membership_verdicts import Verdicts
-
-Listed = tuple[tuple[MemberId, int], ...]
 
 
 class Draft:
@@ -307,13 +305,13 @@ class Draft:
         self.removed = tuple(sorted(self.removed, key=lambda r: r.op_id))
         return MembershipState(
             genesis=self.genesis, removed=self.removed, voters=self.voters(), verdicts=verdicts, owner=self.owner,
-            policy=self.policy, policy_changed=self.policy_changed, k=self.k, **shown,
+            policy=self.policy, policy_changed=self.policy_changed, next_policy=self.next_policy, k=self.k, **shown,
         )  # fmt: skip
 
 
 _SHOWN: Final = frozenset({
-    "admissions", "cards", "certificates", "certified", "devices", "invitations", "keys", "members", "proposals", "renewals", "resumed",
-    "seniority", "voter_keys",
+    "admissions", "ballots", "cards", "certificates", "certified", "devices", "invitations", "keys", "members", "policy_ballots", "proposals",
+    "renewals", "resumed", "seniority", "voter_keys",
 })  # fmt: skip
 
 

@@ -11,6 +11,9 @@ from medsync_protocol.crypto import blake2b
 from medsync_protocol.ids import ChainId, DeviceId, KeyId, MemberId, OpId, device_of
 from medsync_protocol.kinds import Role, Verdict
 
+Listed = tuple[tuple[MemberId, int], ...]
+"""Voters with their Stark keys, keys ascending."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
@@ -98,6 +101,8 @@ class MembershipState:
     knew, in what they wrote here. `certificates`: who signed for devices that came beside the one a member was admitted with.
     `certified`: the operations that certified each device, of those that count, also of one that was revoked since.
     `renewals`: the operation by which a member last renewed its sealing key, and its keys before, newest first.
+    `ballots`: who voted for which list in the place of the one with that digest; `policy_ballots`: for which policy in the place
+    of the one with that digest; `next_policy`: the one they chose, with the checkpoint after which it rules.
     """
 
     genesis: Genesis | None = None
@@ -107,7 +112,7 @@ class MembershipState:
     seniority: Mapping[MemberId, int] = field(default_factory=dict)
     removed: tuple[Removed, ...] = ()
     keys: Mapping[KeyId, KeyEpoch] = field(default_factory=dict)
-    voters: tuple[tuple[MemberId, int], ...] = ()
+    voters: Listed = ()
     voter_keys: Mapping[MemberId, int] = field(default_factory=dict)
     invitations: Mapping[bytes, MemberId] = field(default_factory=dict)
     admissions: Mapping[MemberId, tuple[OpId, ...]] = field(default_factory=dict)
@@ -120,6 +125,9 @@ class MembershipState:
     certificates: Mapping[DeviceId, tuple[MemberId, bytes]] = field(default_factory=dict)
     certified: Mapping[DeviceId, tuple[OpId, ...]] = field(default_factory=dict)
     renewals: Mapping[MemberId, tuple[OpId, tuple[bytes, ...]]] = field(default_factory=dict)
+    ballots: Mapping[bytes, Mapping[Listed, frozenset[MemberId]]] = field(default_factory=dict)
+    policy_ballots: Mapping[tuple[bytes, PolicyName], frozenset[MemberId]] = field(default_factory=dict)
+    next_policy: tuple[PolicyName, int] | None = None
     k: int = 0
 
     def admins(self) -> set[MemberId]:
@@ -144,6 +152,19 @@ class MembershipState:
         """Those that can still be voted on, by id."""
         listed = (self.proposals[op_id] for op_id in sorted(self.proposals))
         return [p for p in listed if not p.failed() and self.k <= p.expires]
+
+    def open_ballots(self) -> list[tuple[Listed, frozenset[MemberId]]]:
+        """Voter lists that somebody wants in the place of the one of now, with who does."""
+        cast = self.ballots.get(self.voter_digest(), {})
+        return sorted(((listed, cast[listed]) for listed in cast), key=lambda one: voter_digest(one[0]))
+
+    def open_policy_ballots(self) -> list[tuple[PolicyName, frozenset[MemberId]]]:
+        """Policies that somebody wants in the place of the one of now, with who does; none once one is chosen."""
+        if self.policy is None or self.next_policy is not None:
+            return []
+        base = self.policy.digest
+        cast = [(policy, who) for (of, policy), who in self.policy_ballots.items() if of == base]
+        return sorted(cast, key=lambda one: one[0].digest)
 
     def sealing_keys(self, member: MemberId) -> tuple[bytes, ...]:
         """A current member's sealing keys, newest first; none of anybody else's."""
