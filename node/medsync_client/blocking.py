@@ -147,6 +147,7 @@ class BlockingClient:
     voters = _Blocking(_contexts.voters)
     vote_voters = _Blocking(_contexts.vote_voters)
     governance = _Blocking(_governance.governance)
+    policies = _Blocking(_governance.policies)
     endorse = _Blocking(_governance.endorse)
     vote_policy = _Blocking(_governance.vote_policy)
     transfer = _Blocking(_governance.transfer)

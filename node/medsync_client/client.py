@@ -153,6 +153,7 @@ class Client:
     voters = _Awaited(_contexts.voters)
     vote_voters = _Awaited(_contexts.vote_voters)
     governance = _Awaited(_governance.governance)
+    policies = _Awaited(_governance.policies)
     endorse = _Awaited(_governance.endorse)
     vote_policy = _Awaited(_governance.vote_policy)
     transfer = _Awaited(_governance.transfer)

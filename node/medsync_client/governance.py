@@ -25,8 +25,42 @@ class Proposal(View):
     mine: bool = Field(description="whether this node's member can still vote on it")
 
 
+class OpenBallot(View):
+    """A list of voters, or a policy, that some voters want in the place of the one of now.
+
+    `yes`: who of those that may elect it voted for it; `needed`: votes that are still lacking. It doesn't expire. What one
+    votes for to say the same: the `members` of the list, or `policy` and `parameters`.
+    """
+
+    wanted: Literal["voters", "policy"]
+    about: str
+    yes: tuple[str, ...]
+    needed: int
+    electors: tuple[str, ...]
+    mine: bool = Field(description="whether this node's member could say the same")
+    members: tuple[Hex32, ...] = ()
+    policy: str = ""
+    parameters: dict[str, int | str] = Field(default_factory=dict)
+
+
+class PolicyOffer(View):
+    """A membership policy that a node has, with its parameters' defaults."""
+
+    name: str
+    version: int
+    shipped: bool
+    about: str
+    defaults: dict[str, int | str] = Field(default_factory=dict)
+
+
+class PolicyOffers(View):
+    """The membership policies that a node has."""
+
+    policies: tuple[PolicyOffer, ...]
+
+
 class Governance(View):
-    """Policy, owner and open proposals of a context."""
+    """Policy, owner, open proposals and ballots of a context. `k`: the checkpoint that proposals' `expires` counts from."""
 
     policy: str
     version: int
@@ -37,9 +71,12 @@ class Governance(View):
     quorum: int
     proposals: tuple[Proposal, ...]
     rotation_owed: tuple[str, ...] = Field(default=(), description="who left and still holds the newest key")
+    k: int = 0
+    ballots: tuple[OpenBallot, ...] = ()
+    next_policy: str = Field(default="", description="the policy that the voters chose; it rules from the next checkpoint on")
 
 
-Change = Literal["admit", "remove", "set_role", "transfer", "leave", "rotate"]
+Change = Literal["admit", "remove", "set_role", "transfer", "leave", "rotate", "recover", "resume"]
 
 
 class Outlook(View):
@@ -80,6 +117,11 @@ def governance(named: str) -> Call[Governance]:
     return Call(path=path("contexts", named, "governance"), answer=Governance)
 
 
+def policies() -> Call[PolicyOffers]:
+    """The membership policies that this node has."""
+    return Call(path=path("policies"), answer=PolicyOffers)
+
+
 def endorse(named: str, proposal: str, yes: bool = True) -> Call[Written]:
     """Vote on an open proposal, by its id or the beginning of it."""
     where = path("contexts", named, "proposals", proposal, "votes")
@@ -97,7 +139,14 @@ def transfer(named: str, member: str) -> Call[Written]:
     return Call(method="PUT", path=path("contexts", named, "owner"), body=Heir(member=member), answer=Written)
 
 
-def outlook(named: str | None, change: Change, member: str | None = None, role: RoleName | None = None) -> Call[Outlook]:
-    """What would become of a change of a context's membership, or of the network's (`named` None). Nothing is written."""
+def outlook(
+    named: str | None, change: Change, member: str | None = None, role: RoleName | None = None, renewed: str | None = None,
+    chain: str | None = None,
+) -> Call[Outlook]:  # fmt: skip
+    """What would become of a change of a context's membership, or of the network's (`named` None). Nothing is written.
+
+    `renewed`: who comes in the place of a member that lost its key; `chain`: the forked one that shall go on.
+    """
     where = path("network", "outlook") if named is None else path("contexts", named, "outlook")
-    return Call(path=where, query={"change": change, "member": member, "role": role}, answer=Outlook)
+    query = {"change": change, "member": member, "role": role, "renewed": renewed, "chain": chain}
+    return Call(path=where, query=query, answer=Outlook)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medsync_client import NotFound, Refused
+from medsync_client import BadRequest, NotFound, Refused
 from medsync_client.contexts import Admission, ContextCreate
 from medsync_client.members import InvitationCreate
 from tests.node.api_world import Party, parties, until
@@ -45,6 +45,11 @@ async def test_a_member_that_lost_its_key_is_replaced_by_vote_and_devices_are_sh
         await refused(north.client.revoke_device(listed[0].id), Refused, "unknown_device")
         await refused(north.client.revoke_device("00" * 32), NotFound, "unknown_device")
         await refused(north.client.resume_chain("trial", own.chains[0].id), NotFound, "unknown_chain")
+        ahead = await north.client.outlook("trial", "recover", "east", renewed="west")
+        assert (ahead.ruling, ahead.needed, ahead.electors) == ("votes", 1, ("south",)) and ahead.held > 0
+        assert "member already" in (await north.client.outlook("trial", "recover", "east", renewed="south")).reason
+        await refused(north.client.outlook("trial", "recover", "east"), BadRequest, "member_missing")
+        await refused(north.client.outlook("trial", "resume", chain=own.chains[0].id), NotFound, "unknown_chain")
         await north.client.recover_member("trial", "east", "west")
 
         async def asked() -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from medsync_client import BadRequest, NotFound, Refused
 from medsync_client.contexts import Admission, ContextCreate
 from medsync_client.members import InvitationCreate
+from medsync_protocol.statement import quorum
 from tests.node.api_world import Party, parties, until
 from tests.node.test_api import refused
 
@@ -75,3 +76,12 @@ async def test_two_admins_admit_and_remove_by_votes_and_change_the_policy(tmp_pa
         assert (await north.client.governance("trial")).owner == "south"
         await refused(north.client.vote_policy("trial", "k_of_n", {"k": 2}), Refused, "same_policy")
         await north.client.vote_policy("trial", "majority")
+        view = await north.client.governance("trial")
+        (ballot,) = view.ballots
+        assert (ballot.wanted, ballot.yes, ballot.needed + 1) == ("policy", ("north",), quorum(len(ballot.electors)))
+        assert (ballot.policy, ballot.mine) == ("majority", False) and ballot.about.startswith("majority (") and (view.k, view.next_policy) == (0, "")
+        await south.client.vote_voters("trial", ("north",))
+        lists = [one for one in (await south.client.governance("trial")).ballots if one.wanted == "voters"]
+        assert [one.about for one in lists] == ["north"] and set(lists[0].electors) <= {"north", "south"}
+        offered = {one.name: one for one in (await north.client.policies()).policies}
+        assert offered["k_of_n"].defaults["k"] == 2 and offered["any_admin"].shipped and offered["founder"].about

@@ -1,20 +1,25 @@
-"""How a context's membership is governed: policy, owner, open proposals and votes on them."""
+"""How a context's membership is governed: policy, owner, open proposals and ballots, and votes on them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter
 
-from medsync_client.governance import Governance, Heir, PolicyChange, Proposal, VoteCast
+from medsync_client.governance import (
+    Governance, Heir, OpenBallot, PolicyChange, PolicyOffer, PolicyOffers, Proposal, VoteCast,
+)  # fmt: skip
 from medsync_client.wire import Written
 from medsync_node.api.finding import find_member, find_replica, member_names, pick
-from medsync_protocol.actions import Admit, Rekey, SetRole
-from medsync_protocol.ids import MemberId, short
+from medsync_protocol.actions import Admit, Rekey, Resume, SetRole
+from medsync_protocol.ids import MemberId, device_of, short
 from medsync_protocol.kinds import Role
+from medsync_protocol.statement import quorum
 
 if TYPE_CHECKING:
     from medsync_node.node import Node
+    from medsync_protocol.actions import PolicyName
     from medsync_protocol.membership_state import Proposal as Open
     from medsync_protocol.replica import Replica
 
@@ -32,9 +37,39 @@ def _about(replica: Replica, proposal: Open) -> str:
             return f"{names.get(member, short(member))} to {Role(role).name.lower()}"
         case Rekey(member=member, card=card):
             return f"{card.name} in the place of {names.get(member, short(member))}"
+        case Resume(chain=chain):
+            owner = replica.membership.devices.get(device_of(chain))
+            return f"the chain {chain.hex()[:12]} of {'a former device' if owner is None else names.get(owner, short(owner))}"
         case _:
-            key = bytes(getattr(action, "member", b"") or getattr(action, "chain", b""))
+            key = bytes(getattr(action, "member", b""))
             return names.get(MemberId(key), short(key))
+
+
+def _policy_in_words(policy: PolicyName) -> str:
+    named = ", ".join(f"{key}={value}" for key, value in policy.parameters)
+    return f"{policy.name} ({named})" if named else policy.name
+
+
+def _ballots(replica: Replica) -> Iterator[OpenBallot]:
+    """Lists and policies that some voters want; the first voters of all are the founder, and until then admins."""
+    state, names = replica.membership, member_names(replica)
+    assert state.genesis is not None, "a context has a genesis"
+
+    def ballot(wanted: Literal["voters", "policy"], cast: Iterable[MemberId], electors: set[MemberId], **what: Any) -> OpenBallot:
+        yes = electors.intersection(cast)
+        return OpenBallot(
+            wanted=wanted, yes=tuple(sorted(names.get(one, short(one)) for one in yes)), mine=replica.member in electors - yes,
+            needed=max(0, quorum(len(electors)) - len(yes)), electors=tuple(sorted(names.get(one, short(one)) for one in electors)), **what,
+        )  # fmt: skip
+
+    voters = {member for member, _ in state.voters}
+    for listed, cast in state.open_ballots():
+        about = ", ".join(sorted(names.get(member, short(member)) for member, _ in listed))
+        ids = tuple(member.hex() for member, _ in listed)
+        yield ballot("voters", cast, voters or {state.genesis.founder.member}, about=about, members=ids)
+    for policy, cast in state.open_policy_ballots():
+        about, given = _policy_in_words(policy), dict(policy.parameters)
+        yield ballot("policy", cast, voters or state.admins(), about=about, policy=policy.name, parameters=given)
 
 
 def governance_view(replica: Replica) -> Governance:
@@ -50,7 +85,8 @@ def governance_view(replica: Replica) -> Governance:
         policy=policy.name, version=policy.version, hash=policy.digest.hex(), parameters=dict(policy.parameters),
         known=rules is not None, owner="" if state.owner is None else named(state.owner),
         quorum=0 if rules is None else rules.quorum(state),
-        rotation_owed=tuple(map(named, state.rotation_owed())),
+        rotation_owed=tuple(map(named, state.rotation_owed())), k=state.k, ballots=tuple(_ballots(replica)),
+        next_policy="" if state.next_policy is None else _policy_in_words(state.next_policy[0]),
         proposals=tuple(
             Proposal(
                 id=p.op_id.hex(), action=_VERBS.get(type(p.action).__name__, type(p.action).__name__),
@@ -73,6 +109,18 @@ def routes(node: Node) -> APIRouter:
     async def show_governance(context: str) -> Governance:
         """Policy, owner and open proposals of a context."""
         return governance_view(find_replica(node, context))
+
+    @router.get("/policies")
+    async def list_policies() -> PolicyOffers:
+        """The membership policies that this node has: those that its member can found a context with, or vote for."""
+        return PolicyOffers(
+            policies=tuple(
+                PolicyOffer(
+                    name=offer.kind.name, version=offer.kind.version, shipped=offer.own, about=offer.kind.about, defaults=dict(offer.kind.defaults),
+                )
+                for offer in engine.policies.offers.values()
+            )
+        )  # fmt: skip
 
     @router.post("/contexts/{context}/proposals/{proposal}/votes")
     async def endorse(context: str, proposal: str, body: VoteCast) -> Written:

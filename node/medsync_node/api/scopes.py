@@ -50,7 +50,7 @@ _FHIR: Final = (
 )  # fmt: skip
 ROUTES: Final = (
     *(_read(path, "status") for path in (
-        "/v1/status", "/v1/network", "/v1/members", "/v1/devices", _CONTEXT + "/devices", "/v1/contexts", _CONTEXT, _CONTEXT + "/members", _CONTEXT + "/voters",
+        "/v1/status", "/v1/network", "/v1/policies", "/v1/members", "/v1/devices", _CONTEXT + "/devices", "/v1/contexts", _CONTEXT, _CONTEXT + "/members", _CONTEXT + "/voters",
         _CONTEXT + "/governance", _CONTEXT + "/outlook", "/v1/network/outlook", _CONTEXT + "/checkpoints", _CONTEXT + "/checkpoints/{k}", _CONTEXT + "/chain",
         _CONTEXT + "/operations", _CONTEXT + "/breakers", _CONTEXT + "/rewards", _CONTEXT + "/rewards/proof", _CONTEXT + "/rewards/pool",
     )),
