@@ -45,7 +45,7 @@ class NodeMetrics(Collector):
                 ("members", "Current members"), ("epoch", "Newest key epoch"),
                 ("checkpoint_signed", "Newest checkpoint signed by a quorum"),
                 ("checkpoint_accepted", "Newest checkpoint that the chain accepted"),
-                ("checkpoint_settled", "Newest checkpoint that is final"),
+                ("checkpoint_settled", "Newest checkpoint that is settled"),
                 ("reviews_open", "Broken glass whose review is not done"),
                 ("reviews_overdue", "Of it, what should have been reviewed by now"),
             )

@@ -169,7 +169,7 @@ def chain_state(node: Node) -> dict[str, Any]:
         return {
             "rpc": None,
             "read_at": None,
-            "trouble": "no chain.rpc is set: finality rests on the operator",
+            "trouble": "no chain.rpc is set: this node reads no chain, and nothing is settled for it",
         }
     trouble = "" if finality.trouble is None else str(finality.trouble)
     return {"rpc": urlsplit(finality.rpc).hostname, "read_at": finality.read_at, "trouble": trouble}
@@ -182,7 +182,7 @@ def _chain_warnings(node: Node) -> Iterator[str]:
     since = (
         "since this start" if finality.read_at is None else f"for {(node.now() - finality.read_at) // 1000} s"
     )
-    yield f"{finality.trouble}; {finality.trouble.advice}. Nothing became final {since}: until then back-dating is not excluded"
+    yield f"{finality.trouble}; {finality.trouble.advice}. Nothing was settled {since}: until then back-dating is not excluded"
 
 
 def status_view(node: Node) -> Status:

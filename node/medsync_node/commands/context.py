@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 import typer
 
 from medsync_node.commands.options import ContextName, Home, Json, examples, node
-from medsync_node.commands.output import progress, show, table
-from medsync_node.words import level
+from medsync_node.commands.output import progress, show, table, wrapped
+from medsync_node.words import column, level, not_anchored, votes
+from medsync_node.words import voters as voters_of
 
 if TYPE_CHECKING:
     from medsync_client import BlockingClient
@@ -97,12 +98,15 @@ def list_contexts(home: Home = None, as_json: Json = False) -> None:
     """List the contexts that this node holds."""
     with node(home) as client:
         found = client.contexts()
-    columns = ["name", "role", "members", "voters", "epoch", "operations", "accepted", "id"]
+    fields = ["name", "role", "members", "voters", "epoch", "operations", "accepted", "settled", "id"]
     rows = [
-        [c.name, c.role, c.members, c.voters, c.epoch, c.operations, c.checkpoint.accepted, c.id]
+        [
+            c.name, c.role, c.members, voters_of(c.voters, c.quorum), c.epoch, c.operations, c.checkpoint.accepted,
+            c.checkpoint.settled, c.id[:16],
+        ]
         for c in found.contexts
-    ]
-    show(found, table(columns, rows), as_json=as_json)
+    ]  # fmt: skip
+    show(found, table([column(field) for field in fields], rows), as_json=as_json)
 
 
 @app.command("show", epilog=examples("context show trial", "context show trial --json"))
@@ -122,11 +126,16 @@ def _detail(c: ContextDetail) -> Iterator[str]:
 
 def _head(c: Context) -> Iterator[str]:
     yield f"{c.name}  {c.id}"
-    yield f"application {c.application}, policy {c.policy}, role {c.role}, key epoch {c.epoch}"
-    yield f"{c.members} members, {c.voters} voters of whom {c.quorum} sign, {c.operations} operations"
+    yield f"application {c.application}, membership policy {c.policy}"
+    yield f"role {c.role or 'no member any more'}, key epoch {c.epoch}"
+    yield f"members {c.members}, voters {voters_of(c.voters, c.quorum)}, operations {c.operations}"
     k = c.checkpoint
-    yield f"checkpoints: signed {k.signed}, accepted {k.accepted}, settled {k.settled}"
-    yield f"address {c.address or '- (register it: `medsync contract register`)'}"
+    yield f"checkpoints signed {k.signed}, accepted {k.accepted}, settled {k.settled}"
+    if c.address is not None:
+        yield f"address {c.address}"
+        return
+    for sentence in not_anchored([c.name]):
+        yield from wrapped(sentence)
 
 
 @app.command(epilog=examples("context admit trial lab --role reader"))
@@ -199,8 +208,8 @@ def checkpoints(
         if propose:
             client.propose(context)
         found = client.checkpoints(context) if wait is None else waited(client, context, wait, seconds)
-    rows = [[c.k, level(c.level), f"{c.votes}/{c.quorum}", c.log_size, c.digest] for c in found.checkpoints]
-    show(found, table(["k", "level", "votes", "log", "digest"], rows), as_json=as_json)
+    rows = [[c.k, level(c.level), votes(c.votes, c.quorum), c.log_size, c.digest] for c in found.checkpoints]
+    show(found, table([column(field) for field in ("k", "level", "votes", "log_size", "digest")], rows), as_json=as_json)
 
 
 @app.command(
@@ -249,7 +258,7 @@ def waited(client: BlockingClient, context: str, wanted: str, seconds: float) ->
     begun, told, found = time.monotonic(), "", client.checkpoints(context)
     while not found.checkpoints or ORDER.index(found.checkpoints[0].level) < ORDER.index(wanted):
         newest = next(iter(found.checkpoints), None)
-        says = "no checkpoint yet" if newest is None else f"checkpoint {newest.k} {level(newest.level)}, {newest.votes} of {newest.quorum} votes"
+        says = "no checkpoint yet" if newest is None else f"checkpoint {newest.k} {level(newest.level)}, {votes(newest.votes, newest.quorum)} votes"
         if says != told:
             progress(f"{says} ({time.monotonic() - begun:.0f} s)")
             told = says

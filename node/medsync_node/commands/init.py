@@ -35,7 +35,7 @@ def init(
     ] = None,
     rpc: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="A Starknet JSON-RPC that this node trusts for finality."),
+        typer.Option(metavar="URL", help="A Starknet JSON-RPC that this node trusts for what is settled."),
     ] = None,
     passphrase_from: Annotated[
         str, typer.Option(metavar="SOURCE", help="Of the key file: env:NAME, file:PATH or prompt.")

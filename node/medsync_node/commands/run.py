@@ -48,7 +48,7 @@ def run(
     ] = None,
     rpc: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="A Starknet JSON-RPC that this node trusts for finality."),
+        typer.Option(metavar="URL", help="A Starknet JSON-RPC that this node trusts for what is settled."),
     ] = None,
     depth: Annotated[
         int | None, typer.Option(metavar="BLOCKS", help="Blocks above a checkpoint until it is settled.")
