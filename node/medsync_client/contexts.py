@@ -19,7 +19,7 @@ class Admission(Body):
 class ContextCreate(Body):
     """Found a context and admit `members` to it at once.
 
-    `settings` as PROTOCOL §7 names them (`fresh.TREAT`, …).
+    `settings` as PROTOCOL §7 names them (`fresh.TREAT`, …), by number where it numbers them; names are the command line's.
     """
 
     name: Named

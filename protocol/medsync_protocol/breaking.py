@@ -270,5 +270,5 @@ _ADVICE = {
     Against.UNKNOWN: "enrol or link the subject first",
     Against.REFUSED_BY_NAME: "treat without these data; a guardian or another key of the record may take the refusal back",
     Against.DENIED: "name BTG where the context allows it: only that goes before a refusal",
-    Against.IMPLICIT: "ask for a consent; contexts founded with the setting implicit=3 allow break-glass without one",
+    Against.IMPLICIT: "ask for a consent; contexts founded with the setting implicit=deny-but-break-glass allow break-glass without one",
 }

@@ -37,16 +37,19 @@ def _admission(text: str) -> Admission:
     return Admission.model_validate({"member": member, "role": role or "member"})
 
 
-def _setting(text: str) -> tuple[str, int | str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise typer.BadParameter(f"{text!r} is no setting: write NAME=VALUE")
-    return name, int(value) if value.isdecimal() else value
+def _setting(text: str, application: str) -> tuple[str, int | str]:
+    from medsync_node import context_settings
+
+    try:
+        return context_settings.parse(text, application)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @app.command(
     epilog=examples(
-        "context create trial --member south --member lab:reader", "context create kv --application notes"
+        "context create trial --member south --member lab:reader", "context create kv --application notes",
+        "context create er --setting implicit=deny-but-break-glass --setting glass.role=member",
     )
 )
 def create(
@@ -60,7 +63,7 @@ def create(
     application: Annotated[str, typer.Option(help="What folds the context's entries.")] = "medsync",
     policy: Annotated[str, typer.Option(help="Rules of membership.")] = "any_admin",
     setting: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A setting of the application; repeatable.")
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A setting, by name or number; repeatable.")
     ] = None,
     home: Home = None,
     as_json: Json = False,
@@ -70,7 +73,7 @@ def create(
 
     body = ContextCreate(
         name=name, application=application, policy=policy, auditors=tuple(auditor or ()),
-        members=tuple(map(_admission, member or ())), settings=dict(map(_setting, setting or ())),
+        members=tuple(map(_admission, member or ())), settings=dict(_setting(one, application) for one in setting or ()),
     )  # fmt: skip
     with node(home) as client:
         made = client.create_context(body)
@@ -118,7 +121,10 @@ def show_context(context: ContextName, home: Home = None, as_json: Json = False)
 
 
 def _detail(c: ContextDetail) -> Iterator[str]:
+    from medsync_node.context_settings import shown
+
     yield from _head(c)
+    yield from (f"setting {text}" for text in shown(c.settings))
     rows = [[m.name, m.role, m.voter, m.connected or m.me, m.id] for m in c.member_list]
     yield from ("", *table(["member", "role", "voter", "linked", "id"], rows))
     yield from (f"waits: {reason}" for reason in c.parked)
