@@ -45,10 +45,11 @@ class Finality:
 
     async def _look(self, reader: ChainReader) -> bool:
         wrong: WrongAnchor | None = None
+        asked = False
         try:
             for context in list(self._driver.engine.replicas):
                 try:
-                    await self._look_at(reader, context)
+                    asked |= await self._look_at(reader, context)
                 except WrongAnchor as error:
                     wrong = error  # this context's, and no other's
         except ChainUnreachable as error:
@@ -64,6 +65,8 @@ class Finality:
             self._say(wrong)
             self.read_at = self._driver.now()
             return True
+        if not asked:
+            return True  # no context is anchored: whether the node would answer nobody knows
         if self.trouble is not None:
             log.info("the Starknet node answers again")
         self.trouble, self.read_at = None, self._driver.now()
@@ -74,16 +77,18 @@ class Finality:
             log.warning(str(error), advice=error.advice)
         self.trouble = error
 
-    async def _look_at(self, reader: ChainReader, context: ContextId) -> None:
+    async def _look_at(self, reader: ChainReader, context: ContextId) -> bool:
+        """Whether there was anything to ask for."""
         checkpoints = self._driver.engine.checkpoints(context)
         address = checkpoints.address
         if address is None:
-            return
+            return False
         if context not in self._checked:
             await reader.check_anchor(address)
             self._checked.add(context)
         for seen in await reader.observe(address, checkpoints.accepted, checkpoints.settled):
             await self._driver.perform(partial(self._observe, context, seen))
+        return True
 
     def _observe(self, context: ContextId, seen: Observation, now: int) -> tuple[None, list[Effect]]:
         return None, self._driver.engine.observe(now, context, seen.k, seen.digest, seen.settled)

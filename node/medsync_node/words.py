@@ -42,6 +42,8 @@ ANCHORING: Final[Sequence[str]] = (
     "leave `medsync bridge run` beside that node",
 )
 """The way from a context that no chain holds to one whose checkpoints settle, in order."""
+UNLINKED: Final = "ask there whether the node runs; check firewalls, and `announce` on both sides"
+"""What to do about another member's device that this node has no link to."""
 
 
 def half(code: str) -> str:

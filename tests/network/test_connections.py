@@ -53,6 +53,7 @@ async def test_a_peer_that_was_down_is_linked_when_it_comes_up(node: OpenNode) -
     address = f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer_id(late).to_base58()}"
     one.set_peers({late: [address]})
     await until(lambda: late in one.troubles())
+    assert one.troubles()[late] == f"/ip4/127.0.0.1/tcp/{port}: Connection refused"
     peer = await node("late", listen=f"/ip4/127.0.0.1/tcp/{port}")
     assert (await next_event(one.events(), Connected)).peer == late
     assert one.troubles() == {}

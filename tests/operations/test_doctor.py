@@ -241,9 +241,11 @@ async def test_with_the_daemon_up_its_links_and_choices_are_examined(tmp_path: P
     import trio
 
     home = make_home(tmp_path, "north")
-    async with running(home) as north:
+    async with running(home, {"chain.rpc": "http://127.0.0.1:1"}) as north:
         await north.client.create_network("hospitals")
         await north.client.create_context(ContextCreate(name="trial"))
+        chain = ((await north.client.status()).model_extra or {})["chain"]
+        assert (chain["rpc"], chain["read_at"], chain["trouble"]) == ("127.0.0.1", None, ""), "nothing to read is no reading"
         found = await trio.to_thread.run_sync(lambda: examine(home, {}))
         assert found.running and found.skipped == {} and found.findings == (), "a context without a chain is a choice"
         assert [one.code for one in found.notices] == ["not_anchored"] and "bridge run" in found.notices[0].advice

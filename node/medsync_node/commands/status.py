@@ -10,7 +10,7 @@ import typer
 
 from medsync_node.commands.options import Home, Json, examples, node
 from medsync_node.commands.output import labelled, moment, show, table, wrapped
-from medsync_node.words import column, voters
+from medsync_node.words import UNLINKED, column, voters
 
 if TYPE_CHECKING:
     from medsync_client import BlockingClient
@@ -79,7 +79,8 @@ def _lines(found: Status) -> Iterator[str]:
 
 def _chain(read: Mapping[str, Any]) -> Iterator[str]:
     if read.get("rpc"):
-        yield f"read through {read['rpc']}, last {moment(read.get('read_at'))}"
+        last = "nothing read yet" if read.get("read_at") is None else f"last {moment(read['read_at'])}"
+        yield f"read through {read['rpc']}, {last}"
     if read.get("trouble"):
         yield str(read["trouble"])
 
@@ -118,5 +119,5 @@ def _links(peers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield f"  {head}"
     for line, one in zip(lines, peers, strict=True):
         yield f"  {line}"
-        if one.get("trouble"):
-            yield from wrapped(f"    {one['trouble']}", "    ")
+        if not one.get("connected"):
+            yield from wrapped(f"    {one.get('trouble') or 'not tried yet'}; {UNLINKED}", "    ")

@@ -11,6 +11,7 @@ from typing import Final
 
 from medsync_node.doctor.finding import Examined, Finding, Findings
 from medsync_node.doctor.journal import reading
+from medsync_node.words import UNLINKED
 from medsync_protocol.codec import unpack
 from medsync_protocol.errors import Malformed
 from medsync_protocol.frames import want_addresses
@@ -108,7 +109,7 @@ def check_peers(examined: Examined) -> Findings:
                 why = peer.get("trouble") or "no link yet"
                 yield Finding(
                     code="peer", what=f"no link to {peer.get('name')} ({str(peer.get('device'))[:16]}): {why}",
-                    advice="ask there whether the node runs; check firewalls and `announce` on both sides",
+                    advice=UNLINKED,
                 )  # fmt: skip
         return
     if examined.running:

@@ -6,6 +6,7 @@ Importing this costs seconds of CPU: only `medsync_node.transport.open_libp2p` d
 from __future__ import annotations
 
 import functools
+import os
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -46,6 +47,14 @@ _BROKEN: Final = (
     trio.BrokenResourceError,
     trio.ClosedResourceError,
 )
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, below what the library makes of it: `Connection refused`."""
+    inner = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+    if inner is not None:
+        return _reason(inner)
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error) or type(error).__name__
 
 
 class Libp2pTransport:
@@ -171,7 +180,7 @@ class Libp2pTransport:
             try:
                 connection = await self.swarm.dial_addr(one, peer_id(device))
             except _BROKEN as error:
-                reasons.append(f"{one}: {error}")
+                reasons.append(f"{str(one).partition('/p2p/')[0]}: {_reason(error)}")
                 continue
             assert isinstance(connection, SwarmConn)
             return connection
