@@ -99,11 +99,8 @@ class Driver:
             raise ticket.error
 
     def _refuse_when_full(self) -> None:
-        if self.store.full:
-            raise DiskFull(
-                "the disk with this home's journal is full: nothing is taken",
-                advice="free space; the node goes on by itself",
-            )
+        if self.store.trouble is not None:
+            raise self.store.trouble.with_traceback(None)
 
     def _push(self, effects: list[Effect]) -> None:
         if effects:
@@ -158,14 +155,17 @@ class Driver:
                 await trio.to_thread.run_sync(self.store.maintain)
 
     async def _commit(self, records: list[Record], durable: bool, waiting: list[_Ticket]) -> None:
-        """Commit for good: while there is no space nobody is told that anything was recorded."""
+        """Commit for good: while the disk takes nothing nobody is told that anything was recorded."""
+        told = ""
         while True:
             try:
                 if not self.store.try_commit_now(records, durable=durable):
                     await trio.to_thread.run_sync(lambda: self.store.commit(records, durable=durable))
                 return
             except DiskFull as error:
-                log.warning("disk full: nothing is recorded or acknowledged until there is space")
+                if str(error) != told:
+                    log.error(str(error), advice=error.advice)
+                told = str(error)
                 for ticket in waiting:
                     ticket.error = error
                     ticket.done.set()

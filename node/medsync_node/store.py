@@ -6,6 +6,7 @@ commit acknowledges nothing and leaves nothing: the same records can be committe
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -42,6 +43,10 @@ class Synchronous(Enum):
     NORMAL = "normal"  # none: after a power loss the node goes on under a new incarnation
 
 
+class DiskReadOnly(DiskFull):
+    """The disk takes no writes, as Linux makes one that fails: nothing was acknowledged, as on one without space."""
+
+
 class DiskFailed(OperatorError):
     """The disk gave an error other than "full", or gave back what was not written. The store must be reopened."""
 
@@ -69,8 +74,8 @@ class Store:
         self, path: Path, *, storage_key: bytes, synchronous: Synchronous = Synchronous.OWN
     ) -> None:
         self.path = path
-        self.full = False
-        """True after a commit failed for want of space, until one succeeds."""
+        self.trouble: DiskFull | None = None
+        """Why the disk took no commit, with advice; None once one succeeded."""
         self._storage_key = storage_key
         self._mode = synchronous
         self._level: bool | None = None
@@ -121,7 +126,7 @@ class Store:
             try:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.OperationalError:
-                self.full = True  # the write-ahead log stays and is read at the next start
+                self.trouble = _no_writing(self.path)  # the write-ahead log stays and is read at the next start
             self._connection.close()
 
     # -- committing -------------------------------------------------------------------------------------------
@@ -129,7 +134,7 @@ class Store:
     def commit(self, records: Sequence[Record], *, durable: bool) -> None:
         """All or none, in order. When it returns they survive the process, and a power loss if it waited for the disk.
 
-        Raises DiskFull: nothing was committed, and the same records may be tried again. Raises DiskFailed.
+        Raises DiskFull or DiskReadOnly: nothing was committed, the same records may be tried again. Raises DiskFailed.
         """
         with self._lock:
             self._commit(records, durable)
@@ -282,7 +287,7 @@ class Store:
         written.size += len(value)
 
     def _note(self, written: _Written) -> None:
-        self.full = False
+        self.trouble = None
         self._next_id = written.next_id
         self._contexts |= written.contexts
         self._chains |= written.chains
@@ -296,13 +301,16 @@ class Store:
     def _failed(self, error: sqlite3.OperationalError) -> NoReturn:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-        if error.sqlite_errorcode not in _NO_SPACE:
+        trouble = _no_writing(self.path)
+        if error.sqlite_errorcode not in _NO_SPACE and not isinstance(trouble, DiskReadOnly):
             raise _damaged(error) from error
-        self.full = True
-        raise DiskFull(
-            "the disk with this home's journal is full: nothing was recorded",
-            advice="free space; the node goes on by itself, and until then it records and acknowledges nothing",
-        ) from error
+        self.trouble = trouble
+        raise trouble from error
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk took no commit when it was last tried."""
+        return self.trouble is not None
 
     # -- facts about this store -------------------------------------------------------------------------------
 
@@ -359,6 +367,34 @@ class Store:
 
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+
+
+def is_read_only(directory: Path) -> bool:
+    """Whether the file system of this directory takes no writes; leaves nothing there.
+
+    Flags don't always tell: a file system that Linux shut after an error keeps them. So a file without a name is opened,
+    and never the journal itself: to close that again would drop SQLite's locks on it (POSIX, fcntl(2)).
+    """
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        return True
+    try:
+        os.close(os.open(directory, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
+def _no_writing(path: Path) -> DiskFull:
+    if is_read_only(path.parent):
+        return DiskReadOnly(
+            "the disk is read-only: nothing is recorded or acknowledged",
+            advice="see the kernel's log for disk errors (dmesg), mend or replace the disk and mount it for writing; the node goes on "
+            "by itself, or when it is started again, and reads are answered meanwhile",
+        )  # fmt: skip
+    return DiskFull(
+        "the disk is full: nothing is recorded or acknowledged",
+        advice="free space; the node goes on by itself, and reads are answered meanwhile",
+    )
 
 
 def _damaged(error: sqlite3.Error) -> DiskFailed:

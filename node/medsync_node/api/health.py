@@ -36,7 +36,7 @@ class NodeMetrics(Collector):
             "medsync_linked_peers", "Devices with a link now", len(node.transport.linked())
         )
         yield GaugeMetricFamily(
-            "medsync_disk_full", "1 while commits fail for want of space", int(node.store.full)
+            "medsync_disk_full", "1 while commits fail: the disk is full or read-only", int(node.store.full)
         )
         families = {
             name: GaugeMetricFamily(f"medsync_context_{name}", about, labels=["context"])
@@ -80,7 +80,7 @@ def routes(node: Node) -> APIRouter:
         """Whether the node serves: journal writable, transport listening."""
         waiting = tuple(
             name
-            for name, missing in (("space", node.store.full), ("transport", not node.transport.addresses))
+            for name, missing in (("space on a disk that can be written", node.store.full), ("transport", not node.transport.addresses))
             if missing
         )
         if waiting:

@@ -9,7 +9,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,7 +86,8 @@ async def serving(
                 stopping.set()
                 nursery.cancel_scope.deadline = trio.current_time() + GRACE_SECONDS + 1
     finally:
-        config.socket.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that turned read-only: the next start takes its place
+            config.socket.unlink(missing_ok=True)
 
 
 def _server(made: socket.socket, tls: ApiConfig | None) -> ServerConfig:

@@ -58,8 +58,8 @@ def _context(node: Node, replica: Replica) -> dict[str, Any]:
 
 
 def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]:
-    if node.store.full:
-        yield "the disk is full: nothing is recorded or acknowledged; free space, the node goes on by itself"
+    if node.store.trouble is not None:
+        yield f"{node.store.trouble}; {node.store.trouble.advice}"
     offsets = [abs(one["clock_offset_ms"]) for one in contexts if one["clock_offset_ms"] is not None]
     if offsets and max(offsets) > SKEW_MS:
         yield (

@@ -85,7 +85,7 @@ def examine(
 
 def _is_locked(path: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # for writing nobody opens it on a read-only disk
     except OSError:
         return False
     try:

@@ -9,6 +9,7 @@ from typing import Final
 
 from medsync_node.doctor.finding import Examined, Finding, Findings
 from medsync_node.home import DIRECTORY_MODE, FILE_MODE
+from medsync_node.store import is_read_only
 
 _PUBLIC: Final = 0o077  # mode bits that let anybody else in
 
@@ -46,10 +47,10 @@ def _check(path: Path, mode: int) -> Findings:
 def check_space(examined: Examined) -> Findings:
     """Whether the disk can be written and holds at least what is asked for."""
     home = examined.home.path
-    if os.statvfs(home).f_flag & os.ST_RDONLY:
+    if is_read_only(home):
         yield Finding(
-            code="disk_read_only", what="the home's file system is mounted read-only",
-            advice="see the kernel's log for disk errors, then remount it for writing",
+            code="disk_read_only", what="the home's file system is read-only: nothing is recorded or acknowledged",
+            advice="see the kernel's log for disk errors (dmesg), mend or replace the disk, then mount it for writing",
         )  # fmt: skip
     free = shutil.disk_usage(home).free
     if free < examined.least_free:
