@@ -10,10 +10,12 @@ import pytest
 from playwright.sync_api import expect
 
 from medsync_client.contexts import Admission, ContextCreate, Voters
-from medsync_client.governance import Outlook, Proposal
+from medsync_client.governance import Outlook, PolicyOffer, Proposal
 from medsync_client.members import Member
 from medsync_node.api.scopes import SCOPES
-from medsync_node.dashboard.deeds import DEEDS, Asked, Facts, ruling
+from medsync_node.dashboard.consequences import ruling
+from medsync_node.dashboard.deeds import DEEDS
+from medsync_node.dashboard.facts import Asked, Facts
 from medsync_node.testing.waiting import until
 from tests.dashboard.conftest import Visitor
 from tests.dashboard.world import PHONE, World
@@ -66,6 +68,20 @@ def test_an_admin_admits_promotes_hands_over_and_removes(world: World, visit: Vi
     assert "the last admin can't go" in visitor.text and visitor.page.locator("main form").count() == 0
 
 
+def test_a_member_that_lost_its_key_is_recovered(world: World, visit: Visit) -> None:
+    north, south, _ = world.cluster
+    north.client.create_context(ContextCreate(name="clinic", members=(Admission(member="south"),)))
+    until(lambda: any(c.name == "clinic" and c.role == "member" for c in south.client.contexts().contexts), "south to be there")
+    visitor, epoch = visit(size=PHONE), north.client.context("clinic").epoch
+    visitor.go("/c/clinic/members")
+    visitor.page.get_by_label("Lost").select_option("south")
+    visitor.page.get_by_label("In its place").select_option("east")
+    visitor.page.get_by_role("button", name="Recover").click()
+    confirm(visitor, "Put east in the place of south in clinic?", "lets it count at once", "its role and seniority", "Whoever has the lost key", "clinic is not anchored")
+    assert {one.name for one in north.client.context_members("clinic").members} == {"north", "east"}
+    assert north.client.context("clinic").epoch == epoch + 1
+
+
 def test_an_admin_votes_leaves_and_changes_the_network(world: World, visit: Visit) -> None:
     north, south, east = world.cluster
     both = (Admission(member="south", role="admin"),)
@@ -84,6 +100,21 @@ def test_an_admin_votes_leaves_and_changes_the_network(world: World, visit: Visi
     until(proposed, "the other proposal")
     change(visitor, here, "No to east", "Vote no: remove east?", "it has failed")
     assert north.client.governance("board").proposals == ()
+    until(lambda: len(north.client.voters("board").voters) == 2, "both voters")
+    visitor.go(here)
+    visitor.page.get_by_label("Who changes the membership").select_option("founder")
+    visitor.page.get_by_role("button", name="Vote for this policy").click()
+    confirm(visitor, "once 2 of the 2 voters have voted", "board is not anchored", "k_of_n rules on until it is")
+    assert "another policy: founder" in visitor.text and "1 of north, south" in visitor.text and "never" in visitor.text
+    south.client.vote_policy("board", "majority", {"delay": 1})
+    south.client.vote_voters("board", ("south",))
+    until(lambda: len(north.client.governance("board").ballots) == 3, "south's votes")
+    visitor.go(here)
+    assert "another list of voters: south" in visitor.text
+    change(visitor, here, "Vote for it too : majority (cool_down=3, delay=1, expiry=10)", "So far: south", "any of them proposes")
+    assert "The voters chose majority (cool_down=3, delay=1, expiry=10)" in visitor.text
+    visitor.go(here + "/policy?policy=any_admin")
+    assert "the voters chose majority" in visitor.text and visitor.page.locator("main form").count() == 0
     change(visitor, here, "Make a reader of east", "wants votes", "1 of these must agree: south")
     change(visitor, here, "Leave this context …", "Leave board?", "the admins replaced the key")
     assert "not in this context any more" in visitor.text and north.client.context("board").role is None
@@ -99,15 +130,19 @@ def test_without_the_scope_nothing_is_offered_and_nothing_is_done(world: World, 
         assert visitor.page.locator("main form, main .acts").count() == 0
     south = world.cluster["south"].member
     with world.signed_in(*(set(SCOPES) - {"govern"})) as small, world.signed_in() as all_of_it:
-        fields = {"csrf": csrf(small), "member": south, "role": "reader", "voters": south, "proposal": "00"}
+        fields = {
+            "csrf": csrf(small), "member": south, "role": "reader", "voters": south, "proposal": "00", "renewed": "east", "chain": "00" * 40,
+            "policy": "majority", "parameters": "delay=1",
+        }  # fmt: skip
         for name in DEEDS:
-            answered = small.get(f"c/shared/members/{name}?member={south}&proposal=00&voter={south}")
+            answered = small.get(f"c/shared/members/{name}", params={**fields, "voter": south})
             assert answered.status_code == 403 and "the scope govern allows it" in answered.text, name
             assert small.post(f"c/shared/members/{name}", data=fields).status_code == 403, name
         assert small.post("members/remove", data=fields).status_code == 403
         assert all_of_it.post("c/shared/members/remove", data={"member": south}).status_code == 403, "no csrf"
         assert all_of_it.post("c/shared/members/remove", data=fields).status_code == 403, "another session's"
-        for path in ("remove?member=ff", "vote?proposal=ff", "remove", "found?member=x", "role?role=king&member=x", "voters"):
+        for path in ("remove?member=ff", "vote?proposal=ff", "remove", "found?member=x", "role?role=king&member=x", "voters",
+                     "policy", "policy?policy=mob", "policy?policy=k_of_n&parameters=many", f"recover?member={south}", "resume?chain=ff"):  # fmt: skip
             assert all_of_it.get(f"c/shared/members/{path}").status_code in (404, 422), path
         assert all_of_it.get("members/leave").status_code == 404
     assert {one.name for one in world.cluster["north"].client.context_members("shared").members} >= {"north", "south"}
@@ -129,6 +164,9 @@ SOUTH = Member(id="11" * 32, name="south", role="admin")
         ("remove", Facts(place="trial", policy="p", who=SOUTH, outlook=Outlook(ruling="allowed", held=1)), "the 1 operation of south"),
         ("role", Facts(place="trial", policy="p", who=SOUTH), "what south did as an admin and this node does not hold"),
         ("voters", Facts(place="trial", policy="p", chosen=("a", "b", "c", "d")), "3 of these 4 must sign"),
+        ("recover", Facts(place="trial", policy="p", who=SOUTH, outlook=Outlook(ruling="votes", needed=1, electors=("south",))), "can't pass without the vote of south"),
+        ("policy", Facts(place="trial", policy="p", offer=PolicyOffer(name="m", version=1, shipped=False, about="x")), "until they install it"),
+        ("policy", Facts(place="trial", policy="p", offer=PolicyOffer(name="m", version=1, shipped=True, about="x")), "a quorum of the admins"),
         ("voters", Facts(place="trial", policy="p", chosen=("a",), voters=Voters(voters=(), quorum=0)), "There is no list yet"),
     ],
 )
@@ -144,4 +182,5 @@ def test_a_vote_says_how_many_are_lacking_after_it_and_the_ruling_who_must_agree
     assert any("1 more must agree" in one for one in DEEDS["vote"].words(proposal(2), Asked()))
     assert any("highest that its proposer and the voters name" in one for one in DEEDS["vote"].words(proposal(1), Asked()))
     ahead = Outlook(ruling="votes", needed=2, electors=("b", "c", "d"))
+    assert "counts at once" not in ruling(Facts(place="trial", policy="p")) and "count at once" in ruling(Facts(place="trial", policy="p", outlook=Outlook(ruling="votes")))
     assert "2 of these must agree: b, c, d" in ruling(Facts(place="trial", policy="p", outlook=ahead))

@@ -15,13 +15,13 @@ from tests.dashboard.world import DESKTOP, PAPER, PHONE, REASON, World
 Visit = Callable[..., Visitor]
 
 PAGES = {
-    "/overview": "Overview", "/members": "Members", "/rewards": "Rewards", "/c/shared": "shared",
+    "/overview": "Overview", "/members": "Members", "/rewards": "Rewards", "/c/shared/rewards": "No terms are in force", "/c/shared": "shared",
     "/c/shared/consents": "Consents", "/c/shared/consents?q={subject}": "3 on record", "/c/shared/consents/{consent}": "south may use",
     "/c/shared/access?subject={subject}": "without a counterpart", "/c/shared/receipts/{receipt}?subject={subject}": "the same answer",
     "/c/shared/access?subject={subject}&sessions=1": "entry", "/c/shared/access?subject=&purpose=ETREAT": "dr-haste", "/c/shared/access": "Left empty", "/c/shared/reviews": "Reviews",
-    "/c/shared/reviews?days=7": "Glass broken: 1", "/c/shared/operations": "History", "/c/shared/anchors": "not anchored", "/c/shared/audit": "Audit",
+    "/c/shared/reviews?days=7": "Glass broken: 1", "/c/shared/operations": "Operations", "/c/shared/anchors": "not anchored", "/c/shared/audit": "Audit",
     "/c/shared/subjects": "Who looked", "/c/shared/members": "Waiting for votes", "/c/shared/members/remove?member=south": "What will happen",
-    "/members/role?member=south&role=reader": "What will happen",
+    "/members/role?member=south&role=reader": "What will happen", "/c/shared/members/policy?policy=k_of_n&parameters=k%3D3": "have voted for exactly this one",
     "/c/shared/subjects/{subject}": "Accounting of disclosures", "/c/shared/subjects?subject={subject}": "Accounting of disclosures",
 }  # fmt: skip
 """Every page with words that only its contents have."""
@@ -245,6 +245,34 @@ def test_the_keyboard_reaches_the_content_and_every_control_is_seen_in_focus(vis
     assert visitor.page.evaluate("document.activeElement.id") == "main"
     visitor.page.keyboard.press("Tab")
     assert visitor.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_by_keyboard_alone_a_key_is_replaced_and_every_stop_is_seen(world: World, visit: Visit) -> None:
+    visitor, north = visit(), world.cluster["north"]
+    before = north.client.context("shared").epoch
+
+    def reach(name: str) -> None:
+        """Press Tab until the focus is there; a control without an outline is no stop."""
+        for _ in range(MOST_STOPS):
+            visitor.page.keyboard.press("Tab")
+            at = visitor.page.evaluate("(({ textContent: t }, { outlineStyle: o, outlineWidth: w }) => [t.trim(), o, w])(document.activeElement, getComputedStyle(document.activeElement))")
+            assert at[1:] == ["solid", "3px"] or at[0].startswith("To the content"), at
+            if at[0] == name:
+                visitor.page.keyboard.press("Enter")
+                return
+        pytest.fail(f"{name} is not reached")
+
+    visitor.go("/overview")
+    reach("Members")
+    expect(visitor.page.locator("h1")).to_have_text("Members of shared")
+    reach("Replace the key …")
+    expect(visitor.page.locator("h1")).to_have_text("Replace the key of shared?")
+    reach("Replace the key of shared")
+    expect(visitor.page.get_by_role("status").first).to_have_text("The key is replaced.")
+    assert north.client.context("shared").epoch == before + 1
+
+
+MOST_STOPS = 80  # of a page, until something wanted is not there
 
 
 CONTRAST = """() => {

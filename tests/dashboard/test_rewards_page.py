@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from medsync_client.contexts import Context
 from medsync_client.rewards import Earned, MemberPoints, PoolHistory, PoolStep, RewardPeriod, Rewards, RewardTermsView, StepName
 from medsync_node.api.scopes import SCOPES
-from medsync_node.dashboard.rendering import page
+from medsync_node.dashboard.rendering import HEADERS, page
 from medsync_node.dashboard.reward_drawing import HIGH, LEFT, TOP, WIDE, columns, flow, paid_to, root_of
 from medsync_node.dashboard.sessions import Grant, Session
 from medsync_node.pool_history import history_of
+from tests.dashboard.conftest import Visitor
+from tests.dashboard.test_pages import TOO_WIDE
+from tests.dashboard.world import DESKTOP, PAPER, PHONE
 
 TERMS = RewardTermsView(contract="0x1", token="0x2", window=60, salt="0x0", per_point=10, days=1, cap=9, least=9, first=1)
 
@@ -64,8 +68,35 @@ def shown(history: PoolHistory | None) -> str:
     session = Session(grant=Grant(scopes=frozenset(SCOPES)), csrf="c", ends=1, seen=0, digest="d")
     moved = None if history is None or history.trouble else flow(history)
     found = [(one, KNOWN, columns(KNOWN, history), history, moved, paid_to(history))]
-    answer = page("rewards.html", session=session, node_name="north", context="", query={}, path="/rewards", read_only=False, found=found)
+    answer = page("rewards.html", session=session, node_name="north", context="", called="", query={}, path="/rewards", read_only=False, found=found)
     return bytes(answer.body).decode()
+
+
+STEPS = (
+    step("deposited", amount=900), step("proposed", 4, 150), step("vetoed", 4), step("proposed", 6, 150), step("activated", 6, 150),
+    step("claimed", amount=100, payee="0x7"), step("proposed", 7, 450), step("activated", 7, 450), step("claimed", amount=50, payee="0x7"),
+    step("claimed", amount=300, payee="0x8"),
+)  # fmt: skip
+"""A pool on its way: a root vetoed and proposed anew, two made payable one after the other, and drawn on in between."""
+
+
+def test_a_pool_that_moved_in_many_steps_is_drawn_step_by_step_in_a_browser(visit: Callable[..., Visitor]) -> None:
+    visitor = visit(size=PHONE)
+    visitor.page.route("**/dashboard/rewards", lambda route: route.fulfill(status=200, headers={**HEADERS, "Content-Type": "text/html"}, body=shown(history_of(9, STEPS))))
+    visitor.go("/rewards")
+    for size in (PHONE, DESKTOP, PAPER):
+        visitor.page.set_viewport_size({"width": size[0], "height": size[1]})
+        assert visitor.page.evaluate(TOO_WIDE) <= 0, size
+    stairs = visitor.page.evaluate("""() => ["promised", "paid"].map((kind) => {
+      const line = document.querySelector("polyline." + kind), picture = line.closest("svg").getBoundingClientRect(), box = line.getBoundingClientRect();
+      const heights = [...line.points].map((point) => point.y);
+      return [heights.length, new Set(heights).size, heights.every((y, i) => i === 0 || y <= heights[i - 1]), box.left >= picture.left && box.right <= picture.right];
+    })""")
+    assert [one[1:] for one in stairs] == [[3, True, True], [4, True, True]], "promised goes up twice, paid three times, and neither ever down"
+    rows = visitor.page.locator("table", has=visitor.page.get_by_role("columnheader", name="Promised")).locator("tbody tr")
+    assert rows.count() == len(STEPS)
+    told = [" ".join(one.split()) for one in rows.all_inner_texts()]
+    assert "450" in told[0] and "claimed by" in told[0] and "root of checkpoint 4 vetoed" in told[-3], told
 
 
 def test_the_page_draws_and_lists_the_same() -> None:

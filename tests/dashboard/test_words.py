@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from markupsafe import Markup
 
 from medsync_client.accesses import AccessRow, AnswerName, HalfName
 from medsync_client.contexts import Context
@@ -15,11 +16,12 @@ from medsync_client.operations import OperationRow
 from medsync_client.wire import Level
 from medsync_node.cli import registered, run
 from medsync_node import words as shared
-from medsync_node.dashboard import rendering, words
+from medsync_node.dashboard import places, rendering, words
 from medsync_node.dashboard.drawing import LANE, LEFT, STEP, TOP, draw
 from medsync_node.dashboard.pages.access import unmatched
 from medsync_node.dashboard.pages.overview import place
 from medsync_node.dashboard.rendering import page
+from medsync_node.dashboard.site import OF_STAFF
 from medsync_node.dashboard.words import ACTIONS, PURPOSES, sentence
 from medsync_protocol.purposes import is_known
 from medsync_protocol.rule import ACTIONS as KNOWN_ACTIONS
@@ -52,6 +54,39 @@ def test_every_code_of_the_log_has_words_and_pages_take_them_from_where_commands
     assert (words.half, words.answer, words.level) == (shared.half, shared.answer, shared.level)
 
 
+def test_pages_call_things_as_the_command_line_does() -> None:
+    """What has a word in the common table is called nothing else: no page says `final` of what is settled, or `suffice` of a quorum."""
+    others = re.compile(r"\b(final|suffices?|reached at|peers?|delta)\b", re.IGNORECASE)
+    here = Path(rendering.__file__).parent
+    for one in here.glob("templates/*.html"):
+        seen = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|<[^>]*>", " ", one.read_text(), flags=re.S)
+        assert not others.search(seen), (one.name, others.search(seen))
+    for one in (here / "consequences.py", here / "places.py"):
+        assert not others.search(" ".join(re.findall(r'"[^"\n]*"', one.read_text()))), one.name
+    assert rendering.label("addresses") == "Listens on" and rendering.label("peers") == "Links" and rendering.label("connected") == "Linked"
+
+
+def test_the_menu_a_card_and_the_breadcrumb_name_the_same_places() -> None:
+    assert [one.name for one in places.sections("/c/trial/receipts/ab", "trial") if one.current] == ["Access log"]
+    assert [(one.name, one.current) for one in places.crumbs("/c/trial/receipts/ab", "trial", "Trial", "Receipt")] == [
+        ("Overview", ""), ("Trial", ""), ("Access log", ""), ("Receipt", "page")
+    ]  # fmt: skip
+    assert [(one.to, one.current) for one in places.crumbs("/c/trial", "trial", "Trial", "Trial")] == [("/overview", ""), ("/c/trial", "page")]
+    assert [one.current for one in places.menu("/members/role")] == ["", "true", ""]
+    served = {path for method, path, _ in OF_STAFF if method == "GET"}
+    assert {"/c/{context}" + end for end, _ in places.SECTIONS} <= served and {to for to, _ in places.OF_NODE} <= served
+
+
+def test_what_others_wrote_can_neither_turn_the_page_around_nor_hide_nor_be_markup() -> None:
+    assert rendering.isolated("plain") == "plain" and rendering.isolated(7) == 7 and rendering.isolated("Zürich") == "Zürich"
+    turned, arabic = rendering.isolated("a\u202egnp.exe\u200b\x1b[2J"), rendering.isolated("\u0645\u0633\u062a\u0634\u0641\u0649")
+    assert turned == f"a{rendering.UNSEEN}gnp.exe{rendering.UNSEEN}{rendering.UNSEEN}[2J"
+    assert isinstance(arabic, str) and arabic[0] + arabic[-1] == "\u2068\u2069"
+    assert rendering.cut("x" * 10_000) == "x" * rendering.CUT + "…" and rendering.cut("x") == "x"
+    escaped = Markup.escape("\u202e<")
+    assert rendering.isolated(escaped) is escaped, "a form's values are sent again as they came"
+
+
 def test_a_half_alone_is_told_and_reading_the_log_needs_no_other() -> None:
     def row(half: str, match: str) -> AccessRow:
         return AccessRow.model_validate({
@@ -77,7 +112,7 @@ def test_operations_are_drawn_in_lanes_with_lines_to_what_is_in_sight() -> None:
 
 
 def test_what_others_wrote_is_escaped() -> None:
-    shown = page("sign_in.html", session=None, node_name="<script>x</script>", code='"><b>', used=False)
+    shown = page("sign_in.html", session=None, node_name="<script>x</script>", context="", code='"><b>', used=False, back="")
     assert b"<script>x" not in shown.body and b"<b>" not in bytes(shown.body)
 
 
@@ -94,10 +129,10 @@ def test_a_context_is_linked_by_its_name_where_that_is_plain_and_no_others() -> 
 
 def test_every_command_that_a_page_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
     here = Path(rendering.__file__).parent
-    files = [*here.glob("templates/*.html"), *here.rglob("*.py"), here / "static" / "patient.js"]
+    files = [*here.glob("templates/*.html"), *here.rglob("*.py"), here / "static" / "patient.js", Path(shared.__file__)]
     named = {found for one in files for found in re.findall(r"medsync ((?:[a-z]+(?:-[a-z]+)* ?)+)", one.read_text())}
     named = {" ".join(one.split()[:2]) for one in named if one.split()[0] in registered()}
-    assert {"open", "contract register", "consent revoke", "proof check", "reward pool", "reward terms"} <= named
+    assert {"open", "contract register", "bridge run", "member revoke-device", "backup restore", "consent revoke", "proof check", "reward pool", "reward terms"} <= named
     for command in sorted(named):
         assert run([*command.split(), "--help"]) == 0, command
         assert f"medsync {command.split()[0]}" in capsys.readouterr().out

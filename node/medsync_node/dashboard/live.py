@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from medsync_node.node import Node
 
 PAUSE_SECONDS: Final = 1.0  # between two events: a burst of operations is one change for a person
+CHANGED: Final = "event: changed\ndata: 1\n\n"
 KEEP_ALIVE_SECONDS: Final = 15.0  # also how soon a stream ends after its session did
 
 
@@ -31,7 +32,7 @@ async def _changes(node: Node, stopping: trio.Event, stands: Callable[[], bool])
             try:
                 with trio.move_on_after(KEEP_ALIVE_SECONDS):
                     await notices.receive()
-                    text = "event: changed\ndata: 1\n\n"
+                    text = CHANGED
             except trio.ClosedResourceError:
                 break
             yield text
@@ -39,6 +40,8 @@ async def _changes(node: Node, stopping: trio.Event, stands: Callable[[], bool])
                 await stopping.wait()
             while not stopping.is_set() and notices.statistics().current_buffer_used > 1:  # the last is told
                 notices.receive_nowait()
+        if not stopping.is_set():  # the session ended: the page asks once more, and learns so
+            yield CHANGED
         nursery.cancel_scope.cancel()
 
 

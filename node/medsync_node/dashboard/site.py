@@ -16,9 +16,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from medsync_client import contexts
 from medsync_client.errors import BadRequest, ClientError, NodeFault, NotFound, Unauthorised, Unreachable
 from medsync_client.wire import Problem
-from medsync_node.dashboard import live, static_files
+from medsync_node.dashboard import live, static_files, unsent
 from medsync_node.dashboard.backend import Backend
 from medsync_node.dashboard.pages import (
     access,
@@ -35,9 +36,9 @@ from medsync_node.dashboard.pages import (
     rewards,
     subjects,
 )
-from medsync_node.dashboard.rendering import page
+from medsync_node.dashboard.rendering import HEADERS, page, short
 from medsync_node.dashboard.sessions import Door, Session, Sessions
-from medsync_node.dashboard.visit import ROOT, Visit, read_form, require_own_form
+from medsync_node.dashboard.visit import ROOT, Visit, foreign_form, is_of_session, is_ours, read_form
 
 if TYPE_CHECKING:
     from medsync_node.node import Node
@@ -91,25 +92,51 @@ class Site:
         async def answer(request: Request) -> Response:
             session = self._session(request)
             if session is None:
-                return self._sign_in(401)
+                return await self._ended(request)
             if of_patients is not None and (session.grant.patient is not None) != of_patients:
                 problem = Problem(
                     code="other_page", message="this page is not for this sign-in", advice="go back to the first page"
                 )
                 return self._failed(session, 403, problem)
+            visit = Visit(
+                request=request, session=session, backend=self._backend, node_name=self._node.identity.name, now=now_ms(),
+            )  # fmt: skip
             try:
-                form = read_form(await request.body()) if request.method == "POST" else {}
                 if request.method == "POST":
-                    require_own_form(request, form, session)
-                visit = Visit(
-                    request=request, session=session, backend=self._backend, node_name=self._node.identity.name, form=form, now=now_ms(),
-                )
+                    visit.form = read_form(await request.body())
+                    if not is_of_session(request, visit.form, session):
+                        return self._foreign(request, visit)
+                visit.called = await _called(visit)
                 return await shown(visit)
             except ClientError as error:
                 problem = Problem(code=error.code, message=str(error), advice=error.advice)
-                return self._failed(session, status_of(error), problem)
+                return self._failed(session, status_of(error), problem, visit)
 
         return answer
+
+    async def _ended(self, request: Request) -> Response:
+        """Nobody is signed in, or not any more: what was sent is kept on the page, and what was asked for is linked."""
+        if request.headers.get("hx-request") == "true":  # htmx shows no failures: the browser loads the page itself
+            return Response(status_code=401, headers={**HEADERS, "HX-Redirect": _asked_for(request)})
+        if request.method != "POST":
+            return self._sign_in(401, back=_asked_for(request))
+        try:
+            form = read_form(await request.body()) if is_ours(request) else {}
+        except BadRequest:
+            form = {}
+        if not form or request.url.path == "/leave":
+            return self._sign_in(401)
+        return unsent.show(
+            unsent.unsent(request, form), session=None, node_name=self._node.identity.name, read_only=self._backend.read_only
+        )
+
+    def _foreign(self, request: Request, visit: Visit) -> Response:
+        """A form that this session was not shown: one of ours, of an earlier sign-in, is shown again; others are refused."""
+        if not is_ours(request) or request.url.path == "/leave":
+            raise foreign_form()
+        return unsent.show(
+            unsent.unsent(request, visit.form), session=visit.session, node_name=visit.node_name, read_only=self._backend.read_only
+        )
 
     async def _root(self, request: Request) -> Response:
         session = self._session(request)
@@ -141,14 +168,31 @@ class Site:
         sessions = self._door.sessions
         return live.stream(self._node, self._stopping, lambda: sessions.stands(now_ms(), session))
 
-    def _sign_in(self, status: int, code: str = "", used: bool = False) -> Response:
-        return page("sign_in.html", status, session=None, node_name=self._node.identity.name, code=code, used=used)
-
-    def _failed(self, session: Session, status: int, problem: Problem) -> Response:
+    def _sign_in(self, status: int, code: str = "", used: bool = False, back: str = "") -> Response:
         return page(
-            "problem.html", status, session=session, node_name=self._node.identity.name, context="", query={}, path="",
-            read_only=self._backend.read_only, problem=problem,
+            "sign_in.html", status, session=None, node_name=self._node.identity.name, context="", code=code, used=used, back=back
+        )
+
+    def _failed(self, session: Session, status: int, problem: Problem, visit: Visit | None = None) -> Response:
+        """A context that its name was found for stays in the menu; of one that there isn't, nothing is."""
+        context, called = ("", "") if visit is None or not visit.called else (visit.context, visit.called)
+        return page(
+            "problem.html", status, session=session, node_name=self._node.identity.name, context=context, called=called, query={},
+            path="" if visit is None else visit.request.url.path, read_only=self._backend.read_only, problem=problem,
         )  # fmt: skip
+
+
+def _asked_for(request: Request) -> str:
+    return ROOT + request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+async def _called(visit: Visit) -> str:
+    """The name of the path's context, as it stands in the path where this session may not know more; empty: there is none."""
+    if not visit.context:
+        return ""
+    call = contexts.context(visit.context)
+    found = await visit.ask_if_allowed(call)
+    return found.name if found is not None else "" if visit.may(call.method, call.path) else short(visit.context)
 
 
 def _leave(sessions: Sessions) -> Page:

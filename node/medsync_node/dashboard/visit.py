@@ -21,12 +21,14 @@ from medsync_node.dashboard.sessions import Session
 T = TypeVar("T", bound=BaseModel)
 
 ROOT: Final = "/dashboard"
-MAX_FIELDS: Final = 50  # of one form: the largest of ours has a tenth
+MAX_FIELDS: Final = 50  # of one form: the largest of ours has a fifth
+CSRF: Final = "csrf"
+"""The field that says to which session a form was shown."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Visit:
-    """`query` and `form` hold text that nobody checked; the API does. `now` in ms."""
+    """`query` and `form` hold text that nobody checked; the API does. `now` in ms. `called`: the name of the path's context."""
 
     request: Request
     session: Session
@@ -34,6 +36,7 @@ class Visit:
     node_name: str
     now: int
     form: Mapping[str, str] = field(default_factory=dict)
+    called: str = ""
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -69,8 +72,8 @@ class Visit:
     def show(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page. Asked by htmx for one of its parts (`HX-Target`), only what changes is sent: the whole body's content."""
         return page(
-            template, status, session=self.session, node_name=self.node_name, context=self.context, query=self.query,
-            read_only=self.backend.read_only, path=self.request.url.path, **values,
+            template, status, session=self.session, node_name=self.node_name, context=self.context, called=self.called or self.context,
+            query=self.query, read_only=self.backend.read_only, path=self.request.url.path, **values,
         )  # fmt: skip
 
     def go(self, path: str) -> Response:
@@ -87,13 +90,21 @@ def read_form(body: bytes) -> Mapping[str, str]:
     return {name: text.strip() for name, text in pairs if text.strip()}
 
 
-def require_own_form(request: Request, form: Mapping[str, str], session: Session) -> None:
-    """Raises Refused for a form that our pages did not show to this session: another site's, or an old one."""
-    origin = request.headers.get("origin")
-    ours = f"{request.url.scheme}://{request.headers.get('host', '')}"
-    given = form.get("csrf", "")
-    if (origin is not None and origin != ours) or not hmac.compare_digest(given.encode(), session.csrf.encode()):
-        raise Refused(
-            "this form was not sent from a page of this session", code="foreign_form",
-            advice="go back, load the page again, and send it from there",
-        )  # fmt: skip
+def is_ours(request: Request) -> bool:
+    """Whether the browser says that one of this node's pages sent it; one that says nothing may be another's."""
+    return request.headers.get("origin") == f"{request.url.scheme}://{request.headers.get('host', '')}"
+
+
+def is_of_session(request: Request, form: Mapping[str, str], session: Session) -> bool:
+    """Whether a page of ours, shown to this session, sent a form: not another site, and not under an earlier sign-in."""
+    given = form.get(CSRF, "")
+    foreign = "origin" in request.headers and not is_ours(request)
+    return not foreign and hmac.compare_digest(given.encode(), session.csrf.encode())
+
+
+def foreign_form() -> Refused:
+    """What a form is answered that may be another site's."""
+    return Refused(
+        "this form was not sent from a page of this session", code="foreign_form",
+        advice="go back, load the page again, and send it from there",
+    )  # fmt: skip

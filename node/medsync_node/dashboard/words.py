@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from medsync_client.consents import WireActor, WirePeriod, WireRule
-from medsync_node.words import answer, half, level, review
+from medsync_node.words import answer, column, half, level, review, voters, votes
 from medsync_protocol import duo
 
-__all__ = ["ACTIONS", "CHECKS", "PURPOSES", "answer", "checked", "half", "iso", "level", "moment", "purpose", "review", "sentence"]
+__all__ = [
+    "ACTIONS", "CHECKS", "PURPOSES", "answer", "checked", "column", "half", "iso", "level", "moment", "purpose", "review", "sentence",
+    "voters", "votes",
+]  # fmt: skip
 
 PURPOSES: Final[Mapping[str, str]] = {
     "PurposeOfUse": "any purpose", "TREAT": "treatment", "ETREAT": "emergency treatment", "BTG": "breaking the glass",

@@ -11,13 +11,14 @@ from medsync_client.errors import BadRequest
 from medsync_client.proofs import prove_checkpoint
 from medsync_node.dashboard.downloads import as_file
 from medsync_node.dashboard.visit import Visit
+from medsync_node.words import not_anchored
 
 
 async def anchors(visit: Visit) -> Response:
     """The anchor and the newest checkpoints."""
-    proof = prove_checkpoint(visit.context)
+    proof, (what, advice) = prove_checkpoint(visit.context), not_anchored([visit.called])
     return visit.show(
-        "anchors.html", chain=await visit.ask(checkpoints.chain(visit.context)), may_prove=visit.may(proof.method, proof.path),
+        "anchors.html", what=what, advice=advice, chain=await visit.ask(checkpoints.chain(visit.context)), may_prove=visit.may(proof.method, proof.path),
         listed=(await visit.ask(checkpoints.checkpoints(visit.context))).checkpoints,
     )  # fmt: skip
 

@@ -35,7 +35,7 @@ async def invite(visit: Visit) -> Response:
 
 
 async def _shown(visit: Visit, made: members.Invitation | None) -> Response:
-    code = None if made is None else segno.make_qr(made.token, error="m")
+    code = None if made is None else segno.make_qr(made.invitation, error="m")
     squares = [] if code is None else [
         (x + QUIET, y + QUIET) for y, row in enumerate(code.matrix) for x, dark in enumerate(row) if dark
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Rewards over time: terms, points by period and member, roots and payments of the pool, what each has earned.
+"""Rewards over time, of one context or of all: terms, points by period and member, roots and payments of the pool, what each has earned.
 
 Making, funding and drawing on pools is the bridge's.
 """
@@ -17,8 +17,9 @@ from medsync_node.dashboard.visit import Visit
 
 async def show(visit: Visit) -> Response:
     """Per context, closed periods with their points, the open one, the pool's steps, and what was earned so far."""
-    found = []
-    for one in (await visit.ask(contexts.contexts())).contexts:
+    found, listed = [], (await visit.ask(contexts.contexts())).contexts
+    wanted = (await visit.ask(contexts.context(visit.context))).id if visit.context else None
+    for one in (one for one in listed if wanted in (None, one.id)):
         known = await visit.ask_if_allowed(rewards(one.id))
         if known is not None:
             history = None if known.terms is None else await visit.ask_if_allowed(pool_history(one.id))
@@ -27,4 +28,4 @@ async def show(visit: Visit) -> Response:
     return visit.show("rewards.html", found=found)
 
 
-PAGES: Final = (("GET", "/rewards", show),)
+PAGES: Final = (("GET", "/rewards", show), ("GET", "/c/{context}/rewards", show))
