@@ -45,12 +45,12 @@ class DeviceAdd(Body):
 class DeviceAdded(View):
     """Where the device was added: the network and contexts by name, each with its operation; none where it is known.
 
-    `known_to`: other members that hold this; only they let the device in. `token`: the invitation asked for.
+    `known_to`: other members that hold this; only they let the device in. `invitation`: the one asked for.
     """
 
     operations: dict[str, Hex32]
     known_to: int
-    token: str | None = None
+    invitation: str | None = None
 
 
 class Revoked(View):

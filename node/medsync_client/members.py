@@ -35,9 +35,9 @@ class InvitationCreate(Body):
 
 
 class Invitation(View):
-    """What to hand over; whoever holds it can use it once."""
+    """What to hand over: `invitation`; whoever holds it can use it once."""
 
-    token: str
+    invitation: str
     network: Hex32
     role: RoleName
     expires: Millis
@@ -46,7 +46,7 @@ class Invitation(View):
 class Join(Body):
     """Join the network that this invitation is for."""
 
-    token: str = Field(min_length=1, max_length=4096)
+    invitation: str = Field(min_length=1, max_length=4096)
 
 
 class Member(View):
@@ -91,10 +91,10 @@ def invite(body: InvitationCreate) -> Call[Invitation]:
     return Call(method="POST", path=path("network", "invitations"), body=body, answer=Invitation)
 
 
-def join(token: str) -> Call[Network]:
+def join(invitation: str) -> Call[Network]:
     """Join by invitation: dials the inviting node. Refused with its words when it says no."""
     return Call(
-        method="POST", path=path("network", "join"), body=Join(token=token), answer=Network, timeout=PATIENT
+        method="POST", path=path("network", "join"), body=Join(invitation=invitation), answer=Network, timeout=PATIENT
     )
 
 

@@ -72,7 +72,7 @@ async def form(everyone: list[Party], **settings: int | str) -> ContextDetail:
     first, *others = everyone
     await first.client.create_network("hospitals")
     for other in others:
-        await other.client.join((await first.client.invite(InvitationCreate())).token)
+        await other.client.join((await first.client.invite(InvitationCreate())).invitation)
 
     async def all_seen() -> bool:
         return all([len((await one.client.members()).members) == len(everyone) for one in everyone])

@@ -91,12 +91,12 @@ async def test_invitations_let_in_once_the_right_one_and_in_time(tmp_path: Path)
         await north.client.create_network("hospitals")
         await refused(south.client.join("medsync-invite:x"), BadRequest, "bad_invitation")
         bound = await north.client.invite(InvitationCreate(bound_to=east.member))
-        await refused(south.client.join(bound.token), Refused, "invitation_bound")
+        await refused(south.client.join(bound.invitation), Refused, "invitation_bound")
         open_one = await north.client.invite(InvitationCreate(role="admin"))
-        joined = await south.client.join(open_one.token)
+        joined = await south.client.join(open_one.invitation)
         assert joined.id == (await north.client.network()).id
-        await refused(east.client.join(open_one.token), Refused, "invitation_used")
-        await east.client.join(bound.token)
+        await refused(east.client.join(open_one.invitation), Refused, "invitation_used")
+        await east.client.join(bound.invitation)
 
         async def all_linked() -> bool:
             found = (await north.client.members()).members

@@ -16,7 +16,7 @@ async def _formed(everyone: list[Party]) -> None:
     north = everyone[0]
     await north.client.create_network("hospitals")
     for other in everyone[1:]:
-        await other.client.join((await north.client.invite(InvitationCreate())).token)
+        await other.client.join((await north.client.invite(InvitationCreate())).invitation)
 
     async def known() -> bool:
         return len((await north.client.members()).members) == len(everyone)

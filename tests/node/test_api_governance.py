@@ -17,7 +17,7 @@ async def _formed(everyone: list[Party]) -> None:
     north, south, east = everyone
     await north.client.create_network("hospitals")
     for other in (south, east):
-        await other.client.join((await north.client.invite(InvitationCreate())).token)
+        await other.client.join((await north.client.invite(InvitationCreate())).invitation)
 
     async def known() -> bool:
         return len((await north.client.members()).members) == 3

@@ -133,8 +133,8 @@ def test_the_main_job_in_commands(tmp_path: Path, capsys: pytest.CaptureFixture[
             stack.enter_context(daemon(tmp_path / name))
         north, lab = (Shell(tmp_path / name, capsys) for name in names)
         north("network", "create", "hospitals")
-        token = north("member", "invite", "--role", "member")["token"]
-        assert lab("join", token)["name"] == "hospitals"
+        invitation = north("member", "invite", "--role", "member")["invitation"]
+        assert lab("join", invitation)["name"] == "hospitals"
         eventually(lambda: len(lab("member", "list")["members"]) == 2)
         assert north("context", "create", "trial", "--member", "lab")["voters"] == 2, "it waits for the lab's voter key"
         eventually(lambda: [c["role"] for c in lab("context", "list")["contexts"]] == ["member"])

@@ -19,7 +19,7 @@ async def test_an_announced_address_needs_no_identity_to_be_written_and_may_be_a
     where = {"listen": f"/ip4/127.0.0.1/tcp/{port}", "announce": f"{host}/tcp/{port}"}
     async with running(make_home(tmp_path, "north"), where) as north, running(make_home(tmp_path, "lab")) as lab:
         await north.client.create_network("hospitals")
-        token = (await north.client.invite(InvitationCreate())).token
+        token = (await north.client.invite(InvitationCreate())).invitation
         assert (await lab.client.join(token)).members == 2
 
         async def linked() -> bool:

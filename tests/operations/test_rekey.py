@@ -121,7 +121,7 @@ async def test_a_second_device_comes_by_command_and_writes_for_its_member(tmp_pa
         ticket = await medsync(capsys, *add)
         assert set(ticket["operations"]) == {"hospitals", "trial"} and ticket["known_to"] == 1
         async with running(Home(second)) as other:
-            await medsync(capsys, "join", ticket["token"], "--home", str(second))
+            await medsync(capsys, "join", ticket["invitation"], "--home", str(second))
             await until(lambda: _writes(other, "trial"))
             done = await other.client.enrol_subject("trial", SubjectEnrol(), "replicated")
             await seen_by([north, south], done.subject)

@@ -101,10 +101,10 @@ def routes(node: Node) -> APIRouter:
                 op = await node.perform(partial(engine.add_device, context=replica.context, device=added, certificate=certificate))
                 operations[replica.name] = op.hex()
         known_to = await _known(node, net)
-        token = None
+        invitation = None
         if body.seconds is not None:
-            token = await node.perform(lambda now: engine.welcome(now, added, now + 1000 * (body.seconds or 0)))
-        return DeviceAdded(operations=operations, known_to=known_to, token=token)
+            invitation = await node.perform(lambda now: engine.welcome(now, added, now + 1000 * (body.seconds or 0)))
+        return DeviceAdded(operations=operations, known_to=known_to, invitation=invitation)
 
     @router.delete("/devices/{device}")
     async def revoke_device(device: str) -> Revoked:

@@ -50,15 +50,15 @@ def routes(node: Node, announce: Sequence[str]) -> APIRouter:
         expires = node.now() + body.seconds * 1000
         bound_to = None if body.bound_to is None else MemberId(bytes.fromhex(body.bound_to))
         addresses = body.addresses or tuple(announce) or tuple(node.transport.addresses)
-        token = await node.perform(
+        made = await node.perform(
             lambda now: engine.invite(now, ROLES[body.role], expires, bound_to, addresses)
         )
-        return Invitation(token=token, network=network.hex(), role=body.role, expires=expires)
+        return Invitation(invitation=made, network=network.hex(), role=body.role, expires=expires)
 
     @router.post("/network/join")
     async def join(body: Join) -> Network:
         """Join by invitation: dials the member that made it."""
-        await node.join(body.token)
+        await node.join(body.invitation)
         await node.wait_for(lambda: network_replica(node).role is not None, SEEN_SECONDS)
         return network_view(node)
 

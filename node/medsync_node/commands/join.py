@@ -15,16 +15,16 @@ app = typer.Typer()
 
 @app.command(epilog=examples("join medsync-invite:k8Q…", "join - < invitation.txt"))
 def join(
-    token: Annotated[
+    invitation: Annotated[
         str, typer.Argument(help="The invitation, from medsync-invite: on; - reads it from stdin.")
     ],
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Join the network that an invitation is for."""
-    invitation = sys.stdin.read() if token == "-" else token
+    text = sys.stdin.read() if invitation == "-" else invitation
     with node(home) as client:
         client.status()  # whether our own node is there
         progress("dialling the member that invited you …")
-        joined = client.join(invitation.strip())
+        joined = client.join(text.strip())
     show(joined, [f"joined {joined.name} as {joined.role}", f"id {joined.id}"], as_json=as_json)

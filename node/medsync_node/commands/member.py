@@ -39,7 +39,7 @@ def invite(
     body = InvitationCreate(role=role, seconds=max(1, int(hours * 3600)), bound_to=for_member)
     with node(home) as client:
         made = client.invite(body)
-    show(made, [made.token, f"role {made.role}, until {moment(made.expires)}"], as_json=as_json)
+    show(made, [made.invitation, f"role {made.role}, until {moment(made.expires)}"], as_json=as_json)
 
 
 @app.command("list", epilog=examples("member list", "member list --context trial --json"))
@@ -134,7 +134,7 @@ def add_device(
         body = DeviceAdd(device=device, certificate=certificate, seconds=max(1, int(hours * 3600)))
         done = client.add_device(body)
     lines = [f"added in {name}: operation {op}" for name, op in done.operations.items()]
-    lines += [f"{done.known_to} other members know it; on the new device's home: medsync join TOKEN", done.token or ""]
+    lines += [f"{done.known_to} other members know it; on the new device's home: medsync join INVITATION", done.invitation or ""]
     show(done, lines, as_json=as_json)
 
 

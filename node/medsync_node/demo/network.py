@@ -30,8 +30,7 @@ async def tell(world: World, chapter: Chapter) -> None:
             continue
         role: RoleName = "reader" if name == AUDITOR else "member"
         body = InvitationCreate(role=role, seconds=INVITATION_SECONDS, bound_to=place.member.hex())
-        token = (await founder.invite(body)).token
-        await place.client.join(token)
+        await place.client.join((await founder.invite(body)).invitation)
     names = list(world.places)
     members = {place.member for place in world.places.values()}
     await world.everywhere(names, lambda name: _known(world, name) == members, "all members to be known")
@@ -92,4 +91,4 @@ async def _strangers(world: World, chapter: Chapter, used: str) -> None:
 
 async def _bound(world: World) -> str:
     body = InvitationCreate(seconds=INVITATION_SECONDS, bound_to=world["lab"].member.hex())
-    return (await world[FOUNDER].client.invite(body)).token
+    return (await world[FOUNDER].client.invite(body)).invitation

@@ -252,7 +252,7 @@ class Cluster:
             first.create_network(NETWORK)
         for node in nodes[1:]:
             if node.client.status().network is None:
-                node.client.join(first.invite(_open_invitation()).token)
+                node.client.join(first.invite(_open_invitation()).invitation)
         for node in nodes:
             until(lambda node=node: _sees(node, len(nodes)), f"{node.name} to see all members")  # type: ignore[misc]
         if CONTEXT not in {one.name for one in first.contexts().contexts}:
