@@ -94,15 +94,17 @@ def check(
 
 @app.command(epilog=examples("policy proposals trial", "policy proposals trial --json"))
 def proposals(context: ContextName, home: Home = None, as_json: Json = False) -> None:
-    """Show a context's policy, its owner and what waits for votes."""
+    """Show a context's policy, its owner and what waits for votes: proposals, and voters and policies that some voted for."""
     with node(home) as client:
         found = client.governance(context)
     rows = [
         [p.id[:8], p.action, p.about, p.author, ", ".join(p.yes), ", ".join(p.no), p.needed, p.expires, p.mine]
         for p in found.proposals
     ]
+    rows += [["-", b.wanted, b.about, "-", ", ".join(b.yes), "-", b.needed, "-", b.mine] for b in found.ballots]
     columns = ["proposal", "action", "about", "author", "yes", "no", "lacking", "until k", "my vote"]
     lines = [f"policy {found.policy} {found.hash[:16]}, owner {found.owner}", *table(columns, rows)]
+    lines += [f"the voters chose {found.next_policy}: it rules from the next checkpoint on"] if found.next_policy else []
     show(found, lines, as_json=as_json)
 
 
