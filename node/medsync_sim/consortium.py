@@ -131,7 +131,7 @@ def consortium(
     world = World(
         seed, conditions=conditions, watch=watch, keep_trace=keep_trace, start=origin.now, policies=policies
     )
-    world.context = origin.context
+    world.context, world.outside = origin.context, setting.outside
     for name, image, incarnation in origin.nodes:
         world.add(name, disk=Disk(image), incarnation=incarnation)
         world.ledger.backups[name] = image

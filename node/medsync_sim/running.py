@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -24,6 +25,7 @@ from medsync_sim.world import World
 
 REAL: Final = "real"
 MEMOISED: Final = "memoised"
+COLLECT_AFTER: Final = 200_000  # objects made and kept before Python looks for unused cycles: some runs' worth of small ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ def run(
     chosen = named(scenario) if isinstance(scenario, str) else scenario
     setting = setting_of(chosen, parameters)
     found(setting)  # by the program as it is, whatever is planted after
-    with _crypto(crypto), planted(bug):
+    with _crypto(crypto), planted(bug), _few_collections():
         world = consortium(
             seed, setting, conditions=chosen.conditions, watch=Invariants(), keep_trace=trace
         )
@@ -108,6 +110,17 @@ def _crypto(kind: str) -> Iterator[None]:
         raise Refused(f"no cryptography {kind!r}", code="unknown_crypto", advice="real or memoised")
     with memoised() if kind == MEMOISED else nullcontext():
         yield
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """A world's objects live as long as its run: looking through them again and again is a third of the time."""
+    before = gc.get_threshold()
+    gc.set_threshold(COLLECT_AFTER, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _result(world: World, scenario: Scenario, seed: int, parameters: Mapping[str, Any]) -> Result:

@@ -113,7 +113,7 @@ def sweep(
         ]
     result = Sweep(wanted=len(listed) * len(combinations))
     try:
-        for rows in _run_all(chunks, jobs, engine):
+        for rows in run_chunks(chunks, jobs, engine):
             _keep(out, rows)
             done |= {_key(scenario, tuple(sorted(r["parameters"].items())), r["seed"], bug): r for r in rows}
             if progress is not None:
@@ -149,7 +149,8 @@ def _keep(out: Path | str | None, rows: list[Row]) -> None:
             file.writelines(json.dumps(row, sort_keys=True) + "\n" for row in rows)
 
 
-def _run_all(chunks: list[Chunk], jobs: int, engine: str) -> Iterator[list[Row]]:
+def run_chunks(chunks: list[Chunk], jobs: int, engine: str = "processes") -> Iterator[list[Row]]:
+    """The rows of each chunk as it is done, in any order."""
     if engine != "processes":
         yield from on_engine(engine, Chunk.run, chunks)
     elif jobs < 2:

@@ -64,6 +64,8 @@ class World:
         self.trace = Trace(keep=keep_trace)
         self.ledger = Ledger()
         self.nodes: dict[str, SimNode] = {}
+        self.outside: tuple[str, ...] = ()
+        """Those founded into the network alone."""
         self.findings: list[Finding] = []
         self.attacker_won: list[str] = []
         self.facts: dict[str, int | str] = {}

@@ -18,6 +18,7 @@ from medsync_protocol.chains import Vector
 from medsync_protocol.commitments import Commitments
 from medsync_protocol.consent_map import ConsentMap
 from medsync_protocol.effects import Effect, Notify, Persist
+from medsync_protocol.erasure import Erases
 from medsync_protocol.errors import Refused
 from medsync_protocol.ids import NOTHING_SEEN, ChainId, OpId
 from medsync_protocol.journal import Record, ValueRecord
@@ -278,7 +279,7 @@ class Acceptance:
         application = self._replica.application
         if isinstance(application, FollowsFinality):
             application.set_final(self.history[k].cut.vector)
-        if isinstance(application, erasing.Erases):
+        if isinstance(application, Erases):
             application.cuts = SettledCuts(self.history, k)
         record = ValueRecord("settled", self._replica.context, b"", k.to_bytes(8, "big"))
         notice = Notify("settled", self._replica.context, (("k", k),))

@@ -5,9 +5,10 @@ Envelopes, membership, keys, checkpoints and sync know nothing of consent; an ap
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from medsync_protocol.ids import ChainId, MemberId, OpId, SubjectRef
 from medsync_protocol.kinds import Audience, Verdict
@@ -57,18 +58,17 @@ class OpenedEntry:
     kept_by: SubjectRef | None = None  # the month whose key it is sealed under, instead of its subject's
 
 
-@runtime_checkable
-class Announces(Protocol):
+class Announces(ABC):
     """An application some of whose entries the node's users are told of as they come."""
 
     notices: Mapping[int, str]
     """Entry kind → what a notice of it is called. It names the operation, and nothing that is sealed."""
 
 
-@runtime_checkable
-class FollowsFinality(Protocol):
+class FollowsFinality(ABC):
     """An application for which some entries take force only when they are final."""
 
+    @abstractmethod
     def set_final(self, cut: Mapping[ChainId, int]) -> None:
         """Operations below `cut` (chain → next seq) are final."""
 

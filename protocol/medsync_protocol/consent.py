@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from medsync_protocol.access import access_parties
-from medsync_protocol.application import OpenedEntry
+from medsync_protocol.application import Announces, FollowsFinality, OpenedEntry
 from medsync_protocol.authority import Carrier, Counted
 from medsync_protocol.codec import digest, pack
 from medsync_protocol.decision import ConsentSettings, DecisionView
 from medsync_protocol.directive import Signed, decode_signed
 from medsync_protocol.errors import Invalid, Refused, UnknownSubject
 from medsync_protocol.heartbeat import Heartbeat, HeartbeatBook, encode_heartbeat, open_heartbeat, pulse_of
-from medsync_protocol.erasure import KINDS, ErasureBook
+from medsync_protocol.erasure import KINDS, ErasureBook, Erases
 from medsync_protocol.glass import KINDS as GLASS_KINDS, NOTICES, broken_parties, review_parties
 from medsync_protocol.glass_book import GlassBook
 from medsync_protocol.ids import (
@@ -59,7 +59,7 @@ class DirectiveStatus:
     carriers: tuple[Carrier, ...]
 
 
-class MedSyncApplication:
+class MedSyncApplication(Announces, Erases, FollowsFinality):
     """State of one context's consent: a function of the set of (entry, verdict), in any order, with repeats."""
 
     name = "medsync"

@@ -6,49 +6,22 @@ the driver; what is pruned is never asked for again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from medsync_protocol.application import OpenedEntry
 from medsync_protocol.effects import Effect, Notify, Persist, Reread, RereadAbout
-from medsync_protocol.erasure import Attestation, ErasureBook, attestation_draft
+from medsync_protocol.erasure import Attestation, Erases, attestation_draft
 from medsync_protocol.errors import Malformed, Refused
-from medsync_protocol.ids import ChainId, MemberId, OpId, SubjectRef, short
+from medsync_protocol.ids import ChainId, MemberId, OpId, Place, SubjectRef, short
 from medsync_protocol.journal import ValueRecord
 from medsync_protocol.kinds import EntryKind, Role
 from medsync_protocol.operation import Operation, decode, join, prune, sealing_context
 from medsync_protocol.retention import MONTH_ENDED
-from medsync_protocol.settled_cuts import SettledCuts
 
 if TYPE_CHECKING:
     from medsync_protocol.replica import Replica
-
-Place = tuple[ChainId, int]
-
-
-@runtime_checkable
-class Erases(Protocol):
-    """An application that keeps records about subjects who may order them to be destroyed."""
-
-    erasure: ErasureBook
-    cuts: SettledCuts | None
-    """What each settled checkpoint holds; None before the first."""
-
-    def erasable(self) -> Mapping[SubjectRef, OpId]:
-        """Subjects whose order is settled and held up by nothing, with the order."""
-
-    def carried_out(self) -> Mapping[SubjectRef, Mapping[OpId, set[MemberId]]]:
-        """Subjects not closed here that members say they destroyed: by which settled order, which members."""
-
-    def standing(self, subject: SubjectRef) -> object | None:
-        """The subject's record; None where there is none by which an order could be judged."""
-
-    def close(self, subject: SubjectRef) -> Iterable[tuple[Place, int]]:
-        """Forget a subject, its key first, for good; where the entries about it stood."""
-
-    def about(self, entry: OpenedEntry) -> tuple[SubjectRef, ...]:
-        """Whom an opened entry is about."""
 
 
 @dataclass(slots=True)

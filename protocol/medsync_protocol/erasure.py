@@ -6,7 +6,8 @@ after the subject's key is gone: a closed pseudonym stays listed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -15,8 +16,9 @@ from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_in
 from medsync_protocol.crypto import sign, signing_public, verify
 from medsync_protocol.directive import Signed, decode_signed
 from medsync_protocol.errors import BadSignature, Malformed, Refused
-from medsync_protocol.ids import ChainId, ContextId, Instant, MemberId, NetworkId, OpId, SubjectRef
+from medsync_protocol.ids import ChainId, ContextId, Instant, MemberId, NetworkId, OpId, Place, SubjectRef
 from medsync_protocol.kinds import EntryKind, Verdict
+from medsync_protocol.settled_cuts import SettledCuts
 from medsync_protocol.subject import Standing
 
 ORDERING_CUSTODIANS: Final = 2  # a single one may not make evidence disappear
@@ -242,3 +244,29 @@ def checked_order(signed: Signed, network: NetworkId, context: ContextId, standi
     return order
 
 
+class Erases(ABC):
+    """An application that keeps records about subjects who may order them to be destroyed."""
+
+    erasure: ErasureBook
+    cuts: SettledCuts | None
+    """What each settled checkpoint holds; None before the first."""
+
+    @abstractmethod
+    def erasable(self) -> Mapping[SubjectRef, OpId]:
+        """Subjects whose order is settled and held up by nothing, with the order."""
+
+    @abstractmethod
+    def carried_out(self) -> Mapping[SubjectRef, Mapping[OpId, set[MemberId]]]:
+        """Subjects not closed here that members say they destroyed: by which settled order, which members."""
+
+    @abstractmethod
+    def standing(self, subject: SubjectRef) -> object | None:
+        """The subject's record; None where there is none by which an order could be judged."""
+
+    @abstractmethod
+    def close(self, subject: SubjectRef) -> Iterable[tuple[Place, int]]:
+        """Forget a subject, its key first, for good; where the entries about it stood."""
+
+    @abstractmethod
+    def about(self, entry: OpenedEntry) -> tuple[SubjectRef, ...]:
+        """Whom an opened entry is about."""

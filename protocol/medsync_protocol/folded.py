@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from medsync_protocol.application import Application, OpenedEntry
-from medsync_protocol.ids import ChainId, MemberId
+from medsync_protocol.ids import MemberId, Place
 from medsync_protocol.kinds import Verdict
 
-Place = tuple[ChainId, int]
 
 
 class Folded:

@@ -25,10 +25,9 @@ from medsync_protocol.glass import (
     glass_id,
 )
 from medsync_protocol.glass_right import RightBook
-from medsync_protocol.ids import ChainId, ContextId, Instant, MemberId, NetworkId, OpId, SubjectRef
+from medsync_protocol.ids import ChainId, ContextId, Instant, MemberId, NetworkId, OpId, Place, SubjectRef
 from medsync_protocol.kinds import EntryKind, Verdict
 
-Place = tuple[ChainId, int]
 
 
 class State(Enum):

@@ -19,6 +19,9 @@ DeviceId = NewType("DeviceId", bytes)
 ChainId = NewType("ChainId", bytes)
 """40 bytes: device key (32) and random incarnation (8)."""
 
+Place = tuple[ChainId, int]
+"""Where an operation stands: its chain and its seq. Of a forked chain, two may stand at one place."""
+
 OpId = NewType("OpId", bytes)
 """32 bytes: BLAKE2b-256 of the operation's header."""
 

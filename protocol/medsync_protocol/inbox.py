@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from medsync_protocol import erasing, frames, governance
@@ -173,7 +173,7 @@ class Inbox:
             )
             k = tally.candidate.statement.k
             effects += [Send(peer, vote_frame(context, k, digest, v)) for v in tally.votes.values()]
-        return effects + proofs(held.replicas[context], [peer])
+        return effects
 
     def _addresses(self, now: int, session: Session, fields: Fields) -> list[Effect]:
         return self._held.directory.learn(frames.want_directory(fields), hearsay=True)
@@ -437,14 +437,3 @@ class Inbox:
 def vote_frame(context: ContextId, k: int, digest: Felt, vote: Vote) -> bytes:
     """A vote on its way."""
     return frames.encode(FrameKind.VOTE, context, k, felt_bytes(digest), vote_fields(vote))
-
-
-def proofs(replica: Replica, peers: Iterable[DeviceId]) -> list[Effect]:
-    """Both operations of every fork that is known, so that it reaches everyone (S7)."""
-    effects: list[Effect] = []
-    for peer in peers:
-        for wire in replica.branches.values():
-            effects.append(Send(peer, frames.ops(replica.context, [wire])))
-        for chain, seq in replica.judge.forks.items():
-            effects.append(Serve(peer, replica.context, chain, seq, seq + 1))
-    return effects

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from medsync_protocol.access import decode_access
 from medsync_protocol.application import Label, OpenedEntry
 from medsync_protocol.errors import Malformed
-from medsync_protocol.ids import ChainId, KeyId, MemberId, SubjectRef
+from medsync_protocol.ids import ChainId, KeyId, MemberId, SubjectRef, Place
 from medsync_protocol.kinds import Audience, EntryKind
 from medsync_protocol.membership import MembershipState
 from medsync_protocol.operation import Body, Header, Operation, label_of, sealing_context
 from medsync_protocol.retention import RetentionBook
 from medsync_protocol.sealing import KeyRing, split_tags
 
-Place = tuple[ChainId, int]
 
 
 @dataclass(frozen=True, slots=True)

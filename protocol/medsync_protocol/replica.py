@@ -19,7 +19,7 @@ from medsync_protocol.errors import BadSignature, BrokenChain, Malformed, NotPer
 from medsync_protocol.folded import Folded
 from medsync_protocol.identity import Identity
 from medsync_protocol.ids import (
-    NOTHING_SEEN, ChainId, ContextId, KeyId, MemberId, NetworkId, OpId, Seen, SubjectRef, short,
+    NOTHING_SEEN, ChainId, ContextId, KeyId, MemberId, NetworkId, OpId, Place, Seen, SubjectRef, short,
 )  # fmt: skip
 from medsync_protocol.journal import IndexRow, OpRecord
 from medsync_protocol.kinds import Audience, EntryKind, OpKind, Plane, Role, Verdict
@@ -45,7 +45,6 @@ COMMITTED_KINDS: Final = frozenset({int(EntryKind.DIRECTIVE), int(EntryKind.REVO
 """Entry kinds whose labels make the consent map and the reward root."""
 
 ApplicationFactory = Callable[[NetworkId, ContextId, Genesis], Application]
-Place = tuple[ChainId, int]
 
 
 class Replica:

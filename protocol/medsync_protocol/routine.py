@@ -12,7 +12,7 @@ from medsync_protocol.effects import Effect, Expel, Knock, Notify, Persist, Publ
 from medsync_protocol.errors import Invalid, Refused
 from medsync_protocol.frames import FrameKind
 from medsync_protocol.held import Held
-from medsync_protocol.inbox import proofs, vote_frame
+from medsync_protocol.inbox import vote_frame
 from medsync_protocol.ids import NETWORK_CONTEXT, ContextId, DeviceId, MemberId
 from medsync_protocol.journal import ValueRecord
 from medsync_protocol.kinds import Role
@@ -64,7 +64,8 @@ class Routine:
         forked = {e.context for e in effects if isinstance(e, Notify) and e.what == "fork" and e.context is not None}
         for context in sorted(forked):
             replica = held.replicas[context]
-            more += proofs(replica, [session.peer for session in held.sync.linked(replica)])
+            for session in held.sync.linked(replica):
+                more += held.sync.proofs(now, session, replica)
         if any(isinstance(e, Notify) and e.what == "accepted" for e in effects):
             self._news_since.clear()
         if changed or any(isinstance(e, Persist) for e in effects):

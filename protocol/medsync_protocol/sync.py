@@ -17,7 +17,7 @@ from medsync_protocol.crypto import blake2b
 from medsync_protocol.effects import Acknowledge, Effect, Misbehaved, Send, Serve
 from medsync_protocol.errors import Invalid
 from medsync_protocol.frames import FrameKind
-from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, DeviceId, MemberId, device_of
+from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, ContextId, DeviceId, MemberId, OpId, Place, device_of
 from medsync_protocol.kinds import OpKind, Plane
 from medsync_protocol.reading import read_action
 from medsync_protocol.replica import News, Replica
@@ -29,6 +29,7 @@ UNDER_WAY_MS: Final = 2_000  # what is on its way, from us or from whoever shoul
 NOTICE_EVERY_MS: Final = 3_000  # who is out by something not final is heard this often,
 NOTICE_MS: Final = 1_000  # for this long,
 MAX_NOTICE_FRAMES: Final = 16  # and with so many frames
+PROOFS_EVERY_MS: Final = 15_000  # forks are shown to a peer again after so long: it may not have known us for a member
 PULL_MS: Final = 2_000  # missing keys and bodies are asked for this often
 MAX_PULLS: Final = 64  # keys or bodies asked for at a time, each from one peer
 
@@ -47,6 +48,8 @@ class Session:
     """Of a context that the peer's member is out of: since when it is heard, and how many frames were."""
     under_way: dict[tuple[ContextId, ChainId], tuple[int, int]] = field(default_factory=dict)
     """Chains being served to it, by us or by others: since when there is no progress, and how much it had then."""
+    shown: dict[ContextId, tuple[int, set[OpId | Place]]] = field(default_factory=dict)
+    """Operations beside forked chains, and where those part, that it was sent: since when, and which."""
 
 
 class Sync:
@@ -123,10 +126,31 @@ class Sync:
             return effects + self._hear(now, session, replica, member)
         self.note_ack(session, context, theirs)
         effects += self._serve(now, session, replica, theirs, mine)
+        effects += self.proofs(now, session, replica)
         lacking = any(mine.get(chain, 0) < upto for chain, upto in theirs.items())
         if answer or (lacking and not self._asked_lately(session, context, now)):
             effects.append(self._vector(session, replica, answer=False))
         return effects
+
+    def proofs(self, now: int, session: Session, replica: Replica) -> Iterator[Effect]:
+        """Both operations of every fork that this peer wasn't shown lately, so that it reaches everyone (S7).
+
+        A vector doesn't tell of them, and whoever came in after a fork may lack what others' operations cite.
+        """
+        if not replica.branches:
+            return
+        since, shown = session.shown.get(replica.context, (now, set()))
+        if now - since >= PROOFS_EVERY_MS:
+            since, shown = now, set()
+        session.shown[replica.context] = (since, shown)
+        for op_id, wire in replica.branches.items():
+            if op_id not in shown:
+                shown.add(op_id)
+                yield Send(session.peer, frames.ops(replica.context, [wire]))
+        for chain, seq in replica.judge.forks.items():
+            if (chain, seq) not in shown:
+                shown.add((chain, seq))
+                yield Serve(session.peer, replica.context, chain, seq, seq + 1)
 
     def _hear(self, now: int, session: Session, replica: Replica, member: MemberId | None) -> list[Effect]:
         """A removal that is not final must not fulfil itself: ask its target for what we lack, now and then (§3.4)."""

@@ -125,3 +125,8 @@ def test_who_was_voted_in_by_a_voter_that_finality_put_out_learns_so() -> None:
 def test_who_says_that_it_destroyed_an_entry_is_not_asked_for_it_again(seed: int) -> None:
     """Asked again and again, two liars kept an entry, and a revocation, from who needed it."""
     assert not run("withholding", seed=seed, crypto="memoised").violations
+
+
+def test_who_comes_into_a_context_after_a_fork_is_shown_both_branches() -> None:
+    """What others wrote may cite the branch that it was not served: it waited for it for ever."""
+    assert not run("devices", seed=6098, crypto="memoised").violations

@@ -52,7 +52,7 @@ class DemotionRace(Scenario):
 
     def judge(self, world: World) -> Iterable[Finding]:
         """Roles at every honest member; what was settled before the demotion was held, is lost by the rules."""
-        outsider = next(name for name in world.nodes if name not in self.setting().names)
+        outsider = world.outside[0]
         for node in world.members():
             state = node.replica(world.the_context).membership
             race = _race(node.replica(world.the_context), world)

@@ -116,7 +116,7 @@ class Devices(Scenario):
         else:
             taken |= _counting(world, thefts)
             world.facts["not recovered"] = 1
-        renewed = world.nodes[next(reversed(world.nodes))].member  # the one outside, founded last
+        renewed = world.nodes[world.outside[0]].member
         if set(standing(world, renewed)) & set(standing(world, world.nodes[LOST].member)):
             yield world.broke("S3", f"{LOST} and who came in its place are both in")
         if not taken:

@@ -43,7 +43,7 @@ class SybilQuorum(Scenario):
 
     def judge(self, world: World) -> Iterable[Finding]:
         """Who votes, by every honest member."""
-        sybils = {world.nodes[name].member for name in world.nodes if name not in self.setting().names}
+        sybils = {world.nodes[name].member for name in world.outside}
         for node in world.members():
             replica = node.replica(world.the_context)
             world.facts["sybils in"] = len(sybils & set(replica.membership.members))
