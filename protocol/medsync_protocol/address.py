@@ -39,8 +39,8 @@ def parse_address(text: str) -> ChainAddress:
     chain, contract, context = parts
     return ChainAddress(
         chain_id=parse_chain(chain),
-        contract=_parse_hex(contract, _MAX_CONTRACT),
-        context=_parse_hex(context, FIELD_PRIME),
+        contract=_parse_hex("the contract", contract, _MAX_CONTRACT),
+        context=_parse_hex("the context", context, FIELD_PRIME),
     )
 
 
@@ -56,7 +56,7 @@ def chain_name(chain_id: int) -> str:
 def parse_chain(text: str) -> int:
     """The chain id in a name or hex. Raises Malformed."""
     if text.startswith("0x"):
-        return _parse_hex(text, FIELD_PRIME)
+        return _parse_hex("the chain", text, FIELD_PRIME)
     if not _is_plain(text):
         raise Malformed("a chain's name has letters, digits and underscores only")
     return short_string(text)
@@ -66,11 +66,11 @@ def _is_plain(text: str) -> bool:
     return bool(text) and text.isascii() and text.replace("_", "").isalnum() and not text.startswith("0x")
 
 
-def _parse_hex(text: str, limit: int) -> int:
+def _parse_hex(what: str, text: str, limit: int) -> int:
     digits = text.removeprefix("0x")
     if digits == text or not 1 <= len(digits) <= 64 or not all(c in "0123456789abcdefABCDEF" for c in digits):
-        raise Malformed("expected a number in hex, as 0x1f")
+        raise Malformed(f"{what} in an address is a number of up to 64 digits in hex, as 0x1f")
     value = int(digits, 16)
     if not 0 < value < limit:
-        raise Malformed("the number is outside the range of addresses")
+        raise Malformed(f"{what} in an address is outside the range of numbers there: a digit is missing or too much")
     return value

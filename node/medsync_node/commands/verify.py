@@ -15,6 +15,7 @@ from medsync_node.commands.output import progress, show
 
 if TYPE_CHECKING:
     from medsync_node.verify.audit import Audit
+    from medsync_protocol.address import ChainAddress
 
 app = typer.Typer(help="Check a context against the chain, and an export against it.")
 
@@ -46,15 +47,24 @@ def verify(
 
     from medsync_node.verify.audit import audit
     from medsync_node.verify.export_format import lines_of, open_export
-    from medsync_protocol.address import parse_address
 
     with ExitStack() as stack:
         lines = None if export is None else lines_of(stack.enter_context(open_export(export)))
         http = stack.enter_context(httpx.Client())
-        found = audit(parse_address(address), rpc, http, lines, progress)
+        found = audit(_parsed(address), rpc, http, lines, progress)
     show(_fields(address, rpc, found), _lines(found), as_json=as_json)
     if not found.report.ok:
         raise typer.Exit(ExitCode.FAILURE)
+
+
+def _parsed(text: str) -> ChainAddress:
+    from medsync_protocol.address import parse_address
+    from medsync_protocol.errors import Malformed
+
+    try:
+        return parse_address(text)
+    except Malformed as error:
+        raise typer.BadParameter(f"{error}. Copy it from `medsync context show`") from error
 
 
 def _fields(address: str, urls: list[str], found: Audit) -> dict[str, Any]:

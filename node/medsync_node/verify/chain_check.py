@@ -20,7 +20,7 @@ from medsync_node.verify.chain_events import (
 from medsync_node.verify.facts import ChainFacts
 from medsync_node.verify.report import Report
 from medsync_protocol import stark
-from medsync_protocol.address import ChainAddress
+from medsync_protocol.address import ChainAddress, chain_name
 from medsync_protocol.anchor_abi import CLASS_HASH
 from medsync_protocol.errors import BadSignature
 from medsync_protocol.refusal import AnchorRefusal, Reason
@@ -59,15 +59,20 @@ class Judged:
     transactions: list[int] = field(default_factory=list)
 
 
+def class_problem(address: ChainAddress, found: int | None) -> str:
+    """What is wrong where not the released class stands; `found` is None where nothing does."""
+    if found is None:
+        return f"no contract stands at {address.contract:#066x}: a digit of the address's second part is wrong, or this node doesn't have it"
+    return f"the contract is of class {found:#066x}, not of the released {CLASS_HASH:#066x}: what it says shows nothing"
+
+
 def check_chain(address: ChainAddress, facts: ChainFacts, report: Report) -> Judged:
     """Check all that the facts allow. Stops following the chain at the first step that does not hold."""
     judged = Judged()
-    said = f"{facts.class_hash:#066x}" if facts.class_hash is not None else "nothing"
-    problem = f"the node follows chain {facts.chain_id:#x}, the address names {address.chain_id:#x}"
+    problem = f"the node follows chain {chain_name(facts.chain_id)}, the address names {chain_name(address.chain_id)}"
     right_chain = report.check("chain_id", facts.chain_id == address.chain_id, problem)
     if right_chain:
-        problem = f"the class at this address is {said}, not {CLASS_HASH:#066x}: its word says nothing"
-        report.check("class_hash", facts.class_hash == CLASS_HASH, problem)
+        report.check("class_hash", facts.class_hash == CLASS_HASH, class_problem(address, facts.class_hash))
     if not facts.asked:
         report.skip(*CHAIN_CHECKS)
         return judged
@@ -93,7 +98,13 @@ def _check_opening(
 ) -> tuple[int, ...]:
     """The first list, empty when the opening does not hold."""
     openings = [one for one in facts.told if isinstance(one, Opened)]
-    if not report.check("opening", len(openings) == 1, f"{len(openings)} events open this context, not one"):
+    problem = f"{len(openings)} events open this context, not one"
+    if not openings:
+        problem = (
+            f"the contract knows no context {address.context:#066x}: a digit of the address's last part is wrong, or this context "
+            "was never registered there"
+        )
+    if not report.check("opening", len(openings) == 1, problem):
         return ()
     opened = openings[0]
     named = context_hash(opened.founder, opened.genesis) == address.context

@@ -14,6 +14,7 @@ import httpx
 from pydantic import ValidationError
 
 from medsync_client.proofs import ConsentPart, EntryPart, Proof, VotesPart
+from medsync_node.verify.chain_check import class_problem
 from medsync_node.verify.report import Report
 from medsync_node.verify.rpc import Rpc
 from medsync_protocol import calldata, consent_map
@@ -150,10 +151,7 @@ def _check_chain(node: Rpc, block: int, checked: Checked) -> None:
         report.skip("class_hash", "anchored")
         return
     found = node.class_hash(address.contract, block)
-    said = "nothing" if found is None else f"{found:#066x}"
-    released = report.check(
-        "class_hash", found == CLASS_HASH, f"{node.url}: the class is {said}, not {CLASS_HASH:#066x}"
-    )
+    released = report.check("class_hash", found == CLASS_HASH, f"{node.url}: {class_problem(address, found)}")
     if not released:
         report.skip("anchored")  # what another class answers says nothing
         return
