@@ -73,7 +73,7 @@ def column(field: str) -> str:
 
 def voters(count: int, quorum: int) -> str:
     """How many may sign checkpoints, and how many of them it takes."""
-    return f"{count}, quorum {quorum}"
+    return f"{count}, quorum {quorum}" if count else "none yet"
 
 
 def votes(count: int, quorum: int) -> str:
