@@ -70,12 +70,17 @@ def request(
 
 
 def _lines(a: AccessAnswer) -> Iterator[str]:
-    yield f"{a.answer}{f': {a.reason}' if a.reason else ''}"
+    reason = a.reason
+    if a.ended:
+        last = max(a.ended, key=lambda one: one.signed_at)
+        reason = f"a consent permitted this until it was {last.why} on {moment(last.signed_at)}, and no other does"
+    yield f"{a.answer}{f': {reason}' if reason else ''}"
     yield f"by {a.custodian[:16]} at {moment(a.time)}"
     yield from (f"obligation: {obligation}" for obligation in a.obligations)
     yield from (f"decided by {rule}" for rule in a.rules)
     for one in a.ended:
-        yield f"consent {one.consent[:16]} permitted it until it was {one.why}: signed {moment(one.signed_at)}, by {one.document[:16]}"
+        what = "revocation" if one.why == "revoked" else "consent"
+        yield f"consent {one.consent[:16]} was {one.why} by {what} {one.document[:16]}, signed {moment(one.signed_at)}"
     if a.receipt_id is not None:
         yield f"receipt {a.receipt_id}"
 
