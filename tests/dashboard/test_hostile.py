@@ -33,11 +33,12 @@ def test_hostile_texts_stay_texts_and_break_no_page(world: World, visit: Visit) 
     north.client.break_glass(made.id, GlassBreak(subject=subject, reason=REASON, user=USER, unit=UNIT))
     here, visitor = f"/c/{made.id}", visit(size=PHONE)
     for path in ("/overview", here, f"{here}/access?subject=", f"{here}/access?subject=&sessions=1", f"{here}/reviews?days=7", f"{here}/members",
-                 f"{here}/members/leave", f"{here}/subjects/{subject}", f"{here}/anchors", "/members", f"{here}/consents?q=%3Cb%3E{'z' * 9_000}"):  # fmt: skip
+                 f"{here}/members/leave", f"{here}/subjects/{subject}", f"{here}/subjects/{subject}/accounting?mode=all", f"{here}/audit/cover", f"{here}/anchors", "/members", f"{here}/consents?q=%3Cb%3E{'z' * 9_000}"):  # fmt: skip
         visitor.go(path)
         for size in (PHONE, DESKTOP, PAPER):
             visitor.page.set_viewport_size({"width": size[0], "height": size[1]})
             assert visitor.page.evaluate(TOO_WIDE) <= 0, (path, size)
+        assert "window.hit" in visitor.page.content() or path in ("/members", "/audit"), path
         assert visitor.page.evaluate("window.hit === undefined && !document.querySelector('main img, main script, main b, main svg[onload]')"), path
         assert not {"\u202e", "\u2066", "\x07"} & set(visitor.page.content()), path
     visitor.go(f"{here}/reviews?days=7")

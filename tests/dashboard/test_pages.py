@@ -262,7 +262,7 @@ def test_by_keyboard_alone_a_key_is_replaced_and_every_stop_is_seen(world: World
                 return
         pytest.fail(f"{name} is not reached")
 
-    visitor.go("/overview")
+    visitor.go("/c/shared")
     reach("Members")
     expect(visitor.page.locator("h1")).to_have_text("Members of shared")
     reach("Replace the key …")

@@ -74,6 +74,17 @@ def test_a_search_is_kept_in_the_address_and_a_live_page_says_that_it_is_over(wo
     expect(page.locator("main")).to_contain_text("not signed in, or not any more")
 
 
+def test_a_page_that_is_live_no_more_says_so(visit: Visit) -> None:
+    visitor = visit()
+    visitor.page.route("**/dashboard/live", lambda route: route.abort())
+    visitor.go("/overview")
+    expect(visitor.page.locator("#stale")).to_contain_text("Not live: the node doesn't answer")
+    visitor.page.unroute("**/dashboard/live")
+    visitor.go("/overview")
+    expect(visitor.page.locator("#stale")).to_be_hidden()
+    visitor.troubles.clear()  # the browser's own words for the same
+
+
 def test_a_form_of_another_site_is_neither_kept_nor_shown_again(world: World) -> None:
     with httpx.Client(base_url=world.base + "/", trust_env=False) as stranger, world.signed_in() as known:
         fields = {"role": "admin", "days": "30"}

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from medsync_node.dashboard import words
-from medsync_node.dashboard.rendering import HEADERS, short
+from medsync_node.dashboard.rendering import HEADERS, isolated, short
 
 
 def css_text(text: str) -> Markup:
@@ -30,8 +30,8 @@ def camel(names: Iterable[str]) -> Iterator[Markup]:
 
 def _environment() -> Environment:
     made = Environment(
-        loader=PackageLoader("medsync_node.printed"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        loader=PackageLoader("medsync_node.printed"), autoescape=True, undefined=StrictUndefined, finalize=isolated,
+        trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {
         "moment": words.moment, "iso": words.iso, "short": short, "purpose": words.purpose, "half": words.half, "answer": words.answer,
