@@ -95,6 +95,8 @@ def test_an_admin_votes_leaves_and_changes_the_network(world: World, visit: Visi
     visitor, here = visit(javascript=False), "/c/board/members"
     south.client.admit("board", "east")
     until(proposed, "the proposal")
+    visitor.go("/overview")
+    assert visitor.page.get_by_label("Pages of board").get_by_role("link", name="Members 1 to vote on").is_visible()
     change(visitor, here, "Yes to east as member", "Vote yes: admit east as member?", "the vote that was lacking", "can't be changed")
     assert any(one.name == "east" for one in north.client.context_members("board").members)
     south.client.remove_from_context("board", "east")

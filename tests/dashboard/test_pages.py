@@ -180,9 +180,11 @@ def test_what_happens_shows_without_loading_the_page_again(world: World, visit: 
     visitor.go("/overview")
     before = visitor.page.inner_text("#seen")
     visitor.page.evaluate("window.same = true")
+    visitor.page.get_by_label("Pages of shared").get_by_role("link", name="Consents").focus()
     world.cluster["north"].client.rotate("shared")
     expect(visitor.page.locator("#seen")).not_to_have_text(before)
     assert visitor.page.evaluate("window.same")
+    expect(visitor.page.get_by_label("Pages of shared").get_by_role("link", name="Consents")).to_be_focused()  # who goes by keyboard stays
 
 
 def test_a_session_without_a_scope_is_refused_what_needs_it(world: World, visit: Visit) -> None:
