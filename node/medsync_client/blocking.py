@@ -162,6 +162,7 @@ class BlockingClient:
     subjects = _Blocking(_subjects.subjects)
     link_subject = _Blocking(_subjects.link_subject)
     change_keys = _Blocking(_subjects.change_keys)
+    move_subject = _Blocking(_subjects.move_subject)
     erasure = _Blocking(_erasures.erasure)
     order_erasure = _Blocking(_erasures.order_erasure)
     hold_subject = _Blocking(_erasures.hold_subject)

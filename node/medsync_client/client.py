@@ -168,6 +168,7 @@ class Client:
     subjects = _Awaited(_subjects.subjects)
     link_subject = _Awaited(_subjects.link_subject)
     change_keys = _Awaited(_subjects.change_keys)
+    move_subject = _Awaited(_subjects.move_subject)
     erasure = _Awaited(_erasures.erasure)
     order_erasure = _Awaited(_erasures.order_erasure)
     hold_subject = _Awaited(_erasures.hold_subject)

@@ -25,6 +25,13 @@ class SubjectKeys(Body):
     drop: tuple[Hex32, ...] = Field(default=(), max_length=16)
 
 
+class SubjectMove(Body):
+    """What one member is to a subject, custodian, home or both, becomes another's; nobody's without `entering`."""
+
+    leaving: Named
+    entering: Named | None = None
+
+
 class SubjectLink(Body):
     """Two pseudonyms of one patient: this custodian says so, or the patient by `signer` and `signature`."""
 
@@ -105,6 +112,13 @@ def change_keys(context: str, named: str, body: SubjectKeys) -> Call[Subject]:
     """Write a new revision of the record with other keys."""
     return Call(
         method="POST", path=path("contexts", context, "subjects", named, "keys"), body=body, answer=Subject
+    )
+
+
+def move_subject(context: str, named: str, body: SubjectMove) -> Call[Subject]:
+    """Write a new revision of the record with another custodian or home. Refused where the leaving one is neither."""
+    return Call(
+        method="POST", path=path("contexts", context, "subjects", named, "members"), body=body, answer=Subject
     )
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
+import trio
 
 from medsync_client import BadRequest, NotFound, Refused
 from medsync_client.contexts import Admission, ContextCreate
 from medsync_client.members import InvitationCreate
+from medsync_client.subjects import SubjectEnrol, SubjectMove
+from medsync_node import cli
 from tests.node.api_world import Party, parties, until
 from tests.node.test_api import refused
 
@@ -32,7 +38,9 @@ async def _formed(everyone: list[Party]) -> None:
     await until(held)
 
 
-async def test_a_member_that_lost_its_key_is_replaced_by_vote_and_devices_are_shown(tmp_path: Path) -> None:
+async def test_a_member_that_lost_its_key_is_replaced_by_vote_and_in_records_and_devices_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with parties(tmp_path, "north", "south", "east", "west") as everyone:
         north, south, _, west = everyone
         await _formed(everyone)
@@ -41,6 +49,8 @@ async def test_a_member_that_lost_its_key_is_replaced_by_vote_and_devices_are_sh
             ("east", True, False), ("north", True, True), ("south", True, False), ("west", True, False)
         ]  # fmt: skip
         own = next(d for d in listed if d.me)
+        enrolments = (SubjectEnrol(custodians=("east",), homes=("east", "north")), SubjectEnrol(homes=("east",)), SubjectEnrol())
+        kept, housed, others = [(await north.client.enrol_subject("trial", one)).subject for one in enrolments]
         await refused(north.client.revoke_device(own.id), Refused, "own_device")
         await refused(north.client.revoke_device(listed[0].id), Refused, "unknown_device")
         await refused(north.client.revoke_device("00" * 32), NotFound, "unknown_device")
@@ -68,3 +78,19 @@ async def test_a_member_that_lost_its_key_is_replaced_by_vote_and_devices_are_sh
         shown = {d.name: d for d in (await south.client.devices("trial")).devices}
         assert shown["west"].current and not shown["east"].current
         assert shown["north"].chains[0].operations > 0 and shown["north"].chains[0].forked_at is None
+
+        async def knows() -> bool:
+            return any(m.name == "west" for m in (await north.client.context_members("trial")).members)
+
+        await until(knows)
+        move = ["subject", "move", "trial", "--from", "east", "--to", "west", "--home", str(tmp_path / "north")]
+        assert await trio.to_thread.run_sync(lambda: cli.run([*move, "--all", "--json"])) == 0
+        assert sorted(json.loads(capsys.readouterr().out)["moved"]) == sorted([kept, housed])
+        moved = await north.client.subject("trial", kept)
+        assert set(moved.custodians) == {north.member, west.member} and moved.revision == 1
+        east = everyone[2].member
+        assert set(moved.homes) == {north.member, west.member, east}, "the homes before are asked until the new ones are settled"
+        again = SubjectMove(leaving="east", entering="west")
+        await refused(north.client.move_subject("trial", others, again), Refused, "no_part")
+        await refused(south.client.move_subject("trial", kept, again), Refused, "not_custodian")
+        assert await trio.to_thread.run_sync(lambda: cli.run([*move])) == 2, "one record, or all"

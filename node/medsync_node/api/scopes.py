@@ -12,7 +12,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "metrics": "scrape /metrics",
     "events": "follow what happens, live",
     "consent:read": "list and look up subjects, consents and erasures; verify a consent",
-    "consent:write": "enrol subjects, record grants, revocations, links, keys, erasures and holds",
+    "consent:write": "enrol subjects, record grants, revocations, links, keys, custodians, homes, erasures and holds",
     "access:request": "ask for decisions and record accesses",
     "access:read": "read the access log and receipts; each reading of the log is logged",
     "access:break-glass": "break glass in an emergency",
@@ -64,7 +64,7 @@ ROUTES: Final = (
     _read(_CONTEXT + "/consents/{named}", "consent:read"),
     _read(_CONTEXT + "/consents/{named}:verify", "consent:read", "POST"),
     *(Route("POST", path, "consent:write") for path in (
-        _CONTEXT + "/subjects", _SUBJECT + "/links", _SUBJECT + "/keys", _SUBJECT + "/erasure", _SUBJECT + "/holds", _CONTEXT + "/retention/{month}/holds",
+        _CONTEXT + "/subjects", _SUBJECT + "/links", _SUBJECT + "/keys", _SUBJECT + "/members", _SUBJECT + "/erasure", _SUBJECT + "/holds", _CONTEXT + "/retention/{month}/holds",
         _CONTEXT + "/consents", _CONTEXT + "/consents:revoke",
     )),
     Route("POST", _CONTEXT + "/access", "access:request"),

@@ -1,4 +1,4 @@
-"""Subjects: enrolling, showing, listing, linking, changing keys. What may be written is the desk's to say."""
+"""Subjects: enrolling, showing, listing, linking, changing keys, custodians and homes. What may be written is the desk's to say."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import APIRouter
 from pydantic import Field
 
-from medsync_client.subjects import Subject, SubjectEnrol, SubjectKey, SubjectKeys, SubjectLink, SubjectPage, SubjectRow
+from medsync_client.subjects import Subject, SubjectEnrol, SubjectKey, SubjectKeys, SubjectLink, SubjectMove, SubjectPage, SubjectRow
 from medsync_client.wire import Hex16, Level
-from medsync_node.api.finding import find_members, find_replica, find_subject
+from medsync_node.api.finding import find_anyone, find_member, find_members, find_replica, find_subject
 from medsync_node.api.levels import reached, write
+from medsync_protocol.errors import Refused
 from medsync_protocol.ids import Instant, SubjectRef
 from medsync_protocol.subject import card_text
 
@@ -146,6 +147,28 @@ def routes(node: Node) -> APIRouter:
                 Instant(now), subject, add_patient=patient, add_delegate=delegate, drop=drop
             ),
         )  # fmt: skip
+        return subject_view(replica, desk.application, subject)
+
+    @router.post("/contexts/{context}/subjects/{named}/members")
+    async def move_subject(context: str, named: str, body: SubjectMove) -> Subject:
+        """Put another member, or nobody, in the place of a custodian or home. Other homes take force once settled."""
+        replica = find_replica(node, context)
+        desk = engine.desk(replica.context)
+        subject = find_subject(replica, named)
+        leaving = find_anyone(replica, body.leaving)
+        entering = set() if body.entering is None else {find_member(replica, body.entering)}
+        standing = desk.application.subject(subject)
+        if leaving not in standing.custodians | standing.homes:
+            raise Refused(
+                "that member is neither a custodian nor a home of this subject", code="no_part",
+                advice="see `medsync subject show`",
+            )  # fmt: skip
+        custodians, homes = (
+            held - {leaving} | entering if leaving in held else held for held in (standing.custodians, standing.homes)
+        )
+        await write(
+            node, replica, lambda now: desk.change_members(Instant(now), subject, custodians=custodians, homes=homes)
+        )
         return subject_view(replica, desk.application, subject)
 
     return router

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medsync_node.commands import subject_move
 from medsync_node.commands.options import ContextName, Home, Json, Replicated, examples, node
 from medsync_node.commands.output import show, table
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from medsync_client.erasures import Erasure
     from medsync_client.subjects import Subject
 
-app = typer.Typer(no_args_is_help=True, help="Enrol, show and link subjects; make patients' keys.")
+app = typer.Typer(no_args_is_help=True, help="Enrol, show, link and move subjects; make patients' keys.")
 key_app = typer.Typer(no_args_is_help=True, help="Make a patient's key, or change the keys of a record.")
 app.add_typer(key_app, name="key")
+subject_move.register(app)
 
 SubjectName = Annotated[str, typer.Argument(metavar="SUBJECT", help="Pseudonym or card.")]
 Keys = Annotated[
