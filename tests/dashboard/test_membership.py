@@ -78,7 +78,7 @@ def test_a_member_that_lost_its_key_is_recovered(world: World, visit: Visit) -> 
     visitor.page.get_by_label("Lost").select_option("south")
     visitor.page.get_by_label("In its place").select_option("east")
     visitor.page.get_by_role("button", name="Recover").click()
-    confirm(visitor, "Put east in the place of south in clinic?", "lets it count at once", "its role and seniority", "Whoever has the lost key", "clinic is not anchored")
+    confirm(visitor, "Put east in the place of south in clinic?", "lets it count at once", "its role and seniority", "Whoever has the lost key", "medsync subject move clinic --all", "clinic is not anchored")
     assert {one.name for one in north.client.context_members("clinic").members} == {"north", "east"}
     assert north.client.context("clinic").epoch == epoch + 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -143,7 +144,8 @@ def recover(facts: Facts, asked: Asked) -> Iterator[str]:
     ahead = facts.outlook
     if ahead is not None and ahead.ruling == "votes" and ahead.needed > len(set(ahead.electors) - {facts.name}):
         yield f"It can't pass without the vote of {facts.name}, which lost its key: remove {facts.name} and admit {renewed} instead."
-    yield f"Patients' records that name {facts.name} as a custodian or home go on naming it until they are changed."
+    yield f"Patients' records go on naming {facts.name} as a custodian or home until their other custodians move them: `medsync subject move {shlex.quote(facts.place)} --all …`."
+    yield f"A record whose only custodian is {facts.name} nobody can change."
     yield from _votes_on(facts)
     yield _final(facts)
     yield f"{facts.name} can come back only as a new member."
