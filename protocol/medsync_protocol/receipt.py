@@ -231,7 +231,7 @@ def recompute(receipt: Receipt, request: Request | None, view: DecisionView | No
 
 
 def request_of(entry: ReceiptEntry) -> Request | None:
-    """The request kept with a receipt, if it is the one that was answered. Raises Malformed."""
+    """The request kept with a receipt; None where none is, or another than was answered. Raises Malformed."""
     if not entry.request or request_hash(entry.request) != entry.receipt.request_hash:
         return None
     return decode_request(entry.request)

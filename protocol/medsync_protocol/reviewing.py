@@ -44,16 +44,21 @@ class Review:
         return {**ever, **{device: member for device, (member, _) in state.certificates.items()}, **state.devices}
 
     def recompute(self, entry: ReceiptEntry) -> Recomputed:
-        """Decide again on the inputs that a receipt names, as far as they are held here."""
+        """Decide again on the inputs that a receipt names, as far as they are held here.
+
+        What was changed on its way is told from what is gone: inputs are erased only where their subject was.
+        """
         try:
             request = request_of(entry)
             record = decode_view(entry.view) if entry.view else None
             if record is not None and record.id != entry.receipt.view_id:
                 return _signed_or(entry.receipt, Recomputed.OTHER_INPUTS)
-            if request is None or record is None:
-                return recompute(entry.receipt, request, None)
-            if self._application.hidden(request.subject):
-                return recompute(entry.receipt, request, None)
+            if request is None and entry.request:
+                return _signed_or(entry.receipt, Recomputed.OTHER_REQUEST)
+            if self._application.hidden(entry.receipt.subject):
+                return recompute(entry.receipt, None, None)
+            if request is None or record is None:  # whoever handed it over left them out: nobody erased them
+                return _signed_or(entry.receipt, Recomputed.INPUTS_MISSING)
             if not self._holds(record):
                 return _signed_or(entry.receipt, Recomputed.INPUTS_MISSING)
             view = self._application.view_at(request.subject, record, self.devices())

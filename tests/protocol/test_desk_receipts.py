@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from medsync_protocol.access import Answer
 from medsync_protocol.codec import pack, unpack
+from medsync_protocol.errors import Invalid
 from medsync_protocol.ids import Instant, SubjectRef
-from medsync_protocol.receipt import Recomputed
+from medsync_protocol.receipt import Recomputed, decode_receipt, encode_receipt
 from medsync_protocol.rule import Effect
 
 from tests.desk_world import NOW, Context
@@ -64,12 +66,24 @@ def test_recomputing_says_what_is_wrong(context: Context, ann: SubjectRef) -> No
     desk = context["city"].desk
     lied = replace(entry.receipt, time=Instant(NOW + 1))
     assert desk.recompute(replace(entry, receipt=lied)) is Recomputed.BAD_SIGNATURE
-    assert desk.recompute(replace(entry, request=b"")) is Recomputed.INPUTS_ERASED
-    assert desk.recompute(replace(entry, view=b"")) is Recomputed.INPUTS_ERASED
+    assert desk.recompute(replace(entry, request=b"")) is Recomputed.INPUTS_MISSING
+    assert desk.recompute(replace(entry, view=b"")) is Recomputed.INPUTS_MISSING
     assert desk.recompute(replace(entry, view=b"\xc1")) is Recomputed.OTHER_INPUTS
     fields = unpack(entry.view)
     other = pack([*fields[:2], 7, *fields[3:]])
     assert desk.recompute(replace(entry, view=other)) is Recomputed.OTHER_INPUTS
+
+
+def test_no_changed_byte_of_a_receipt_passes_for_it_or_for_an_erased_one(context: Context, ann: SubjectRef) -> None:
+    grant(context, ann)
+    context.beat("mercy", "coast")
+    entry = answer(context, ann)
+    desk, whole = context["city"].desk, encode_receipt(entry)
+    passed = (Recomputed.MATCHES, Recomputed.INPUTS_ERASED)
+    for at in range(len(whole)):
+        with suppress(Invalid):
+            changed = decode_receipt(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            assert desk.recompute(changed) not in passed, f"byte {at}"
 
 
 def test_a_copy_that_lacks_an_input_says_so(context: Context, ann: SubjectRef) -> None:
