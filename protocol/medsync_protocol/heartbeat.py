@@ -130,17 +130,22 @@ def is_fresh(
 
 
 class HeartbeatBook:
-    """The newest heartbeats of each home, with when each came."""
+    """The newest heartbeats of each home, with what each tells of its clock."""
 
     def __init__(self) -> None:
-        self._held: dict[MemberId, list[tuple[Heartbeat, Instant]]] = {}
+        self._held: dict[MemberId, list[tuple[Heartbeat, int | None]]] = {}  # with how far its clock is ahead by it
 
-    def take(self, heartbeat: Heartbeat, now: Instant) -> bool:
-        """Keep a verified heartbeat; False when it is older than those kept, or known."""
+    def take(self, heartbeat: Heartbeat, now: Instant, *, direct: bool = True) -> bool:
+        """Keep a verified heartbeat; False when it is older than those kept, or known. `direct`: from its own device.
+
+        One from the future tells of a clock for certain. One from the past does only if it was sent as it was signed: the
+        first that is heard of a home, and what others relay, may have waited until there was a link.
+        """
         held = self._held.setdefault(heartbeat.home, [])
         if any(one.id == heartbeat.id for one, _ in held):
             return False
-        held.append((heartbeat, now))
+        fresh = direct and any(one.time < heartbeat.time for one, _ in held)
+        held.append((heartbeat, heartbeat.time - now if fresh or heartbeat.time >= now else None))
         held.sort(key=lambda pair: (-pair[0].time, pair[0].id))
         dropped = held[KEPT_PER_HOME:]
         del held[KEPT_PER_HOME:]
@@ -167,9 +172,10 @@ class HeartbeatBook:
     def clock_offset(self) -> int | None:
         """How far the homes' clocks are ahead of ours in ms: median over homes of T − arrival, the best of each.
 
-        A delayed heartbeat looks like a slow clock, so of each home the least delayed one counts. None: no homes.
+        A delayed heartbeat looks like a slow clock, so of each home the least delayed one counts. None: nothing tells.
         """
-        best = sorted(max(one.time - came for one, came in held) for held in self._held.values() if held)
+        told = ([ahead for _, ahead in held if ahead is not None] for held in self._held.values())
+        best = sorted(max(of_home) for of_home in told if of_home)
         return best[len(best) // 2] if best else None
 
     def holders(self, homes: Iterable[MemberId], chain: ChainId, seq: int) -> int:

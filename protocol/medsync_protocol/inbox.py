@@ -260,7 +260,7 @@ class Inbox:
 
     def _heartbeat(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
         (data,) = want_array(fields, 1)
-        return self._held.pulse(replica.context).take(now, want_bytes(data))
+        return self._held.pulse(replica.context).take(now, session.peer, want_bytes(data))
 
     def _heartbeat_pull(
         self, now: int, session: Session, replica: Replica, fields: Fields

@@ -63,14 +63,15 @@ class Pulse:
             Notify("heartbeat", replica.context),
         ]  # fmt: skip
 
-    def take(self, now: int, data: bytes) -> list[Effect]:
-        """Another home's heartbeat, from anyone. Raises Invalid."""
+    def take(self, now: int, peer: DeviceId, data: bytes) -> list[Effect]:
+        """Another home's heartbeat, from any device. Raises Invalid."""
         replica = self._replica
         try:
             beat = open_heartbeat(data, replica.network, replica.context, replica.membership.devices)
         except UnknownDevice:  # who relays it may have heard of a device, or not yet of its revocation, unlike us
             return []
-        return [Notify("heartbeat", replica.context)] if self.book.take(beat, Instant(now)) else []
+        news = self.book.take(beat, Instant(now), direct=peer == beat.device)
+        return [Notify("heartbeat", replica.context)] if news else []
 
     def newest(self) -> list[bytes]:
         """Frames with the newest heartbeat of each home, for a peer."""

@@ -10,7 +10,7 @@ from medsync_protocol.access import Answer
 from medsync_protocol.decision import Decision, Reason
 from medsync_protocol.drafts import subject_draft
 from medsync_protocol.errors import BadSignature, Invalid, Malformed
-from medsync_protocol.heartbeat import encode_heartbeat, open_heartbeat
+from medsync_protocol.heartbeat import HeartbeatBook, encode_heartbeat, open_heartbeat
 from medsync_protocol.ids import ContextId, DeviceId, Instant
 from tests.consent_world import (
     CONTEXT,
@@ -100,6 +100,18 @@ def test_a_clock_off_the_homes_median_answers_nothing() -> None:
     for name in ("mercy", "city", "coast"):
         behind.book.take(behind.heartbeat(name, at=NOW), Instant(NOW - 3 * MINUTE))
     assert behind.ask(now=NOW - 3 * MINUTE).reason is Reason.CLOCK
+
+
+def test_a_heartbeat_that_waited_for_a_link_tells_nothing_of_a_clock() -> None:
+    """After a stop the first one of a home is as old as the home's interval, or as the stop; the next ones tell."""
+    book, world = HeartbeatBook(), World()
+    book.take(world.heartbeat("mercy", at=NOW - 3 * MINUTE), NOW)
+    book.take(world.heartbeat("mercy", at=NOW - 2 * MINUTE), NOW, direct=False)
+    assert book.clock_offset() is None
+    book.take(world.heartbeat("mercy", at=NOW - MINUTE), NOW)  # as it was signed: this clock is behind
+    assert book.clock_offset() == -MINUTE
+    book.take(world.heartbeat("coast", at=NOW + MINUTE), NOW)  # the future waits for no link
+    assert book.clock_offset() == MINUTE
 
 
 def test_one_wrong_clock_among_three_homes_changes_nothing() -> None:
