@@ -123,7 +123,9 @@ async def test_an_unanchored_context_and_a_removal_that_never_settles_there_are_
         member = lab.identity.member
         await north.perform(lambda now: north.engine.remove(now, context, member))
         (removal,) = [one for one in (await status(north))["notices"] if one["code"] == "removal"]
-        assert "0 minutes ago never settles" in removal["what"]
+        assert "the removal of lab 0 minutes ago never settles" in removal["what"]
         assert not [one for one in (await status(north))["warnings"] if "anchored" in one or "settled" in one]
         await until(lambda: lab.engine.replicas[context].role is None)
         assert any("no longer in" in warning for warning in (await status(lab))["warnings"])
+        await north.perform(lambda now: north.engine.admit(now, context, member, Role.MEMBER))
+        assert [one["code"] for one in (await status(north))["notices"]] == ["not_anchored"], "who is in again is not out"

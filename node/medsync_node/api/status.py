@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter
 
 from medsync_client.status import Notice, Status
-from medsync_node.api.finding import context_replicas
+from medsync_node.api.finding import context_replicas, member_names
 from medsync_node.api.members import role_here
 from medsync_node.api.reviews import unfinished_reviews
 from medsync_node.words import not_anchored
-from medsync_protocol.ids import NETWORK_CONTEXT, short
+from medsync_protocol.ids import NETWORK_CONTEXT, MemberId, short
 from medsync_protocol.operation import PROTOCOL_VERSION
 from medsync_protocol.parking import MAX_AHEAD_MS, Parked
 from medsync_protocol.rekeying import exposed
@@ -106,14 +106,27 @@ def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]
 
 
 def _unsettled_removals(node: Node, replica: Replica) -> Iterator[str]:
-    """Removals that what the removed dates back may still undo (PROTOCOL §3.4), with their age."""
+    """Removals that what the removed dates back may still undo (PROTOCOL §3.4), with their age.
+
+    Not of those that are in again: what they wrote until then, and from then on, is theirs.
+    """
     held = node.engine.checkpoints(replica.context)
     settled = held.acceptance.history[held.settled].cut.vector if held.settled else {}
     for removed in replica.membership.removed:
         chain, seq = replica.places[removed.op_id]
-        if settled.get(chain, 0) <= seq:
+        if settled.get(chain, 0) <= seq and (removed.device is not None or removed.member not in replica.membership.members):
             minutes = max(0, node.now() - (replica.chains.slot(chain, seq).hlc >> 16)) // 60_000
-            yield f"the removal of {short(removed.member)} {minutes} minutes ago"
+            name = _name(replica, removed.member)
+            what = f"the removal of {name}"
+            if removed.device is not None:
+                what = f"the revocation of the device {short(removed.device)} of {name}"
+            elif removed.left:
+                what = f"the leave of {name}"
+            yield f"{what} {minutes} minutes ago"
+
+
+def _name(replica: Replica, member: MemberId) -> str:
+    return member_names(replica).get(member) or short(member)
 
 
 def _notices(node: Node) -> Iterator[Notice]:
@@ -142,12 +155,12 @@ def _governance_warnings(node: Node, replica: Replica) -> Iterator[str]:
         since = max((replica.chains.slot(*replica.places[r.op_id]).hlc >> 16 for r in state.removed if r.member == member), default=0)
         minutes = max(0, node.now() - since) // 60_000
         yield (
-            f"context {name}: {short(member)} left and still holds the key, so that for {minutes} minutes now it could "
+            f"context {name}: {_name(replica, member)} left and still holds the key, so that for {minutes} minutes now it could "
             f"read what it gets hold of; an admin's `medsync context rotate {name}` ends that"
         )
     for member in exposed(replica):
         yield (
-            f"context {name}: {short(member)} renewed its keys, and whoever has its old key file can open the epoch key still: "
+            f"context {name}: {_name(replica, member)} renewed its keys, and whoever has its old key file can open the epoch key still: "
             "an admin's node rotates it by itself"
         )
     if role_here(replica) is not None and state.devices.get(replica.identity.device) != replica.member:
