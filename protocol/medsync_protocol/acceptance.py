@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from medsync_protocol import erasing
 from medsync_protocol.application import FollowsFinality
@@ -29,6 +30,7 @@ from medsync_protocol.poseidon import Felt, felt_bytes, felt_of
 from medsync_protocol.replica import Replica
 from medsync_protocol.reward_book import NO_REWARDS, RewardBook, Said, Surroundings
 from medsync_protocol.settled_cuts import SettledCuts
+from medsync_protocol.statement import Vote, merge_votes, verify_vote
 from medsync_protocol.transition import Anchor
 
 
@@ -37,6 +39,7 @@ def _policy_hash(state: MembershipState) -> bytes:
     return state.policy.digest
 
 
+MAX_UNPROVEN: Final = 64  # of the newest accepted checkpoints, those whose missing votes are asked for
 Verdicts = tuple[tuple[ChainId, int, OpId, Verdict], ...]
 
 
@@ -272,6 +275,31 @@ class Acceptance:
     def _rewards_of(self, k: int) -> list[RewardBook]:
         """What this checkpoint made of the rewards, if it changed them."""
         return [book for since, book in self.reward_books[-1:] if since == k]
+
+    def unproven(self) -> tuple[int, Felt] | None:
+        """(k, digest) of the newest checkpoint that the chain accepted while too few of its votes had come here.
+
+        It holds all the same; but nobody can be shown from here who signed it, nor is it posted again if its block vanishes.
+        """
+        for accepted in reversed(self.history[max(1, len(self.history) - MAX_UNPROVEN) :]):
+            certificate = accepted.certificate
+            if certificate is not None and not certificate.is_complete:
+                return accepted.statement.k, accepted.digest
+        return None
+
+    def take_vote(self, k: int, digest: Felt, vote: Vote) -> list[Effect]:
+        """A vote for an accepted checkpoint, where some are wanting. Raises AnchorRefusal for a false one."""
+        accepted = self.history[k]
+        certificate = accepted.certificate
+        if certificate is None or accepted.digest != digest or certificate.is_complete:
+            return []
+        verify_vote(digest, certificate.members, vote)
+        votes = tuple(merge_votes((*certificate.votes, vote)))
+        if votes == certificate.votes:
+            return []
+        self.history[k] = replace(accepted, certificate=replace(certificate, votes=votes))
+        record = ValueRecord("checkpoint", self._replica.context, k.to_bytes(8, "big"), self.history[k].encode())
+        return [Persist((record,), False)]
 
     def settle(self, k: int) -> list[Effect]:
         """The checkpoint k is chain-final: changes of homes below it take force."""

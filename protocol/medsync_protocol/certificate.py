@@ -11,7 +11,7 @@ from medsync_protocol.codec import pack, unpack, want_array, want_bytes, want_in
 from medsync_protocol.ids import ChainId, MemberId
 from medsync_protocol.kinds import Verdict
 from medsync_protocol.poseidon import Felt, felt_bytes, felt_of
-from medsync_protocol.statement import MAX_VOTERS, Statement, Vote
+from medsync_protocol.statement import MAX_VOTERS, Statement, Vote, quorum
 from medsync_protocol.transition import AppendProof
 
 Exceptions = tuple[tuple[ChainId, int, Verdict], ...]
@@ -57,6 +57,11 @@ class Certificate:
     def members(self) -> tuple[int, ...]:
         """The Stark keys of who signs, as the contract lists them."""
         return tuple(key for _, key in self.signers)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a quorum of votes is here: what the chain accepted may have been learnt from it alone."""
+        return len(self.votes) >= quorum(len(self.signers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -328,8 +328,10 @@ class Checkpoints:
 
     def take_vote(self, k: int, digest: Felt, vote: Vote) -> list[Effect]:
         """Count a vote. Raises AnchorRefusal for a false one; one for an unknown candidate waits for it."""
-        if self.anchoring is None or k <= self.accepted:
+        if self.anchoring is None:
             return []
+        if k <= self.accepted:
+            return self.acceptance.take_vote(k, digest, vote)
         tally = self.tallies.get(digest)
         if tally is None:
             if sum(map(len, self._stray.values())) < MAX_STRAY_VOTES:

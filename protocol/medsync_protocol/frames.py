@@ -45,6 +45,7 @@ class FrameKind(IntEnum):
     LACKING = 22  # context, chain, seq: entries for all of that operation came pruned to the sender, too
     ACCOUNT_PULL = 23  # context, digest: what do you make of that candidate, please
     ACCOUNT = 24  # context, digest, verdicts, roots: what the sender makes of it
+    VOTES_PULL = 25  # context, k, digest: who signed this accepted checkpoint, please; answered by VOTEs
 
 
 def encode(kind: FrameKind, *fields: Any) -> bytes:

@@ -66,6 +66,7 @@ class Inbox:
             FrameKind.VOTE: self._vote,
             FrameKind.CERTIFICATE: self._certificate,
             FrameKind.CERTIFICATE_PULL: self._certificate_pull,
+            FrameKind.VOTES_PULL: self._votes_pull,
             FrameKind.ASK: self._ask,
             FrameKind.ANSWER: self._answer,
             FrameKind.ANCHOR: self._anchor,
@@ -316,6 +317,15 @@ class Inbox:
             return []
         frame = frames.encode(FrameKind.CERTIFICATE, replica.context, candidate.encode())
         return [Send(session.peer, frame)]
+
+    def _votes_pull(self, now: int, session: Session, replica: Replica, fields: Fields) -> list[Effect]:
+        """Someone learnt from the chain alone that a checkpoint was accepted: who signed it, for members."""
+        number, digest = want_array(fields, 2)
+        k, wanted = want_int(number), felt_of(want_bytes(digest, 32))
+        found = self._held.checkpoints(replica.context).certificate(k)
+        if found is None or found.digest != wanted or not found.is_complete or not self._inside(session, replica):
+            return []
+        return [Send(session.peer, vote_frame(replica.context, k, found.digest, vote)) for vote in found.votes]
 
     def _is_shown(self, session: Session, replica: Replica, k: int) -> bool:
         """Whether it is someone who is out, and the checkpoint part of the proof of that."""

@@ -276,6 +276,11 @@ class Routine:
                 k, digest = lacking
                 frame = frames.encode(FrameKind.CERTIFICATE_PULL, context, k, felt_bytes(Felt(digest)))
                 effects += [Send(session.peer, frame) for session in held.sync.linked(replica)]
+            sessions = held.sync.linked(replica)
+            if checkpoints.anchoring is not None and sessions and (unproven := checkpoints.acceptance.unproven()) is not None:
+                k, named = unproven
+                asked = sessions[now // CATCH_UP_MS % len(sessions)].peer
+                effects.append(Send(asked, frames.encode(FrameKind.VOTES_PULL, context, k, felt_bytes(named))))
             if any(not replica.chains.covers(cut) for cut in checkpoints.waits_for()):
                 effects += self._ask_vectors(replica)
             effects += self._other_branches(replica, checkpoints)

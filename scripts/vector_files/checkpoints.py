@@ -81,6 +81,7 @@ def link_frames() -> Any:
         "key_pull": frames.encode(FrameKind.KEY_PULL, CONTEXT, b"\x77" * 32),
         "key_push": frames.encode(FrameKind.KEY_PUSH, CONTEXT, b"\x77" * 32, b"w" * 104),
         "certificate_pull": frames.encode(FrameKind.CERTIFICATE_PULL, CONTEXT, 3, b"\x01" * 32),
+        "votes_pull": frames.encode(FrameKind.VOTES_PULL, CONTEXT, 3, b"\x01" * 32),
         "notice": frames.encode(FrameKind.NOTICE, NETWORK_CONTEXT, [wire]),
     }
     return {"kinds": {kind.name: int(kind) for kind in FrameKind}, "frames": {name: frame.hex() for name, frame in made.items()}}

@@ -324,6 +324,18 @@ def test_checkpoints_go_on_with_one_voter_down_and_it_catches_up(hospitals: Hosp
             hospitals.west.engine.observe(hospitals.world.now, hospitals.context, k, certificate.digest, True)
         )
     hospitals.world.until(lambda: west.accepted == 2)
+    hospitals.world.until(lambda: west.acceptance.unproven() is None)
+    for k in (1, 2):  # learnt from the chain alone: it can show by whom it was signed all the same, also after a restart
+        kept = west.certificate(k)
+        check_checkpoint(
+            west.acceptance.contract, head=kept.head, following=kept.following, members=kept.members, votes=kept.votes,
+            append=kept.append, next_members=kept.next_members, block_time=hospitals.world.now // 1000 + 60,
+        )  # fmt: skip
+    shown = [west.certificate(k).votes for k in (1, 2)]
+    hospitals.west.crash()
+    hospitals.west.start()
+    again = hospitals.west.engine.checkpoints(hospitals.context)
+    assert [again.certificate(k).votes for k in (1, 2)] == shown
 
 
 def test_a_restart_gives_the_same_history_and_roots(hospitals: Hospitals) -> None:

@@ -123,6 +123,12 @@ def routes(node: Node) -> APIRouter:
                 "unknown_checkpoint", f"the chain accepted no checkpoint {wanted} that a quorum signed",
                 "see `medsync context checkpoints`",
             )  # fmt: skip
+        if not certificate.is_complete:
+            raise Refused(
+                f"the chain accepted checkpoint {wanted}, but only {len(certificate.votes)} of its votes have reached this node: "
+                "the proof would not hold", code="votes_missing",
+                advice="it goes on asking the members; or ask a member that signed it",
+            )  # fmt: skip
         part = VotesPart(
             members=tuple(map(hex, certificate.members)),
             votes=tuple(
