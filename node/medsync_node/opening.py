@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from medsync_node.applications import APPLICATIONS
+from medsync_node.authorship import require_own
 from medsync_node.driver import Clock, Driver
 from medsync_node.finality import Finality
 from medsync_node.incarnation import Incarnation
@@ -71,6 +72,7 @@ async def open_node(home: Home, identity: Identity, config: Config) -> AsyncIter
         store = stack.enter_context(
             Store(home.journal_file, storage_key=identity.storage_key, synchronous=mode)
         )
+        require_own(store.reader.own_devices(), identity)
         incarnation = stack.enter_context(Incarnation.of(home, store, mode))
         transport = await stack.enter_async_context(
             open_libp2p(device_seed=identity.device_seed, listen=config.listen)

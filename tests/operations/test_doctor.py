@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import shutil
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import pytest
 
 from medsync_client.contexts import ContextCreate
 from medsync_node import cli
+from medsync_node.authorship import KeyFileForeign
 from medsync_node.doctor.examination import Diagnosis, examine
 from medsync_node.home import Home, write_private
 from medsync_node.store import Store
@@ -37,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     made = make_home(tmp_path, "north")
     write_private(made.config_file, b'listen = ["/ip4/127.0.0.1/tcp/0"]\npassphrase_from = "env:DOCTOR_PASSPHRASE"\n')
     with Store(made.journal_file, storage_key=bytes(32)) as store:
-        store.commit([op(seq) for seq in range(3)], durable=True)
+        store.commit([op(seq, of=1) for seq in range(3)], durable=True)
     return made
 
 
@@ -120,6 +122,11 @@ def schema_from_the_future(home: Home) -> None:
         journal.execute("PRAGMA user_version = 99")
 
 
+def written_by_another(home: Home) -> None:
+    with Store(home.journal_file, storage_key=bytes(32)) as store:
+        store.commit([op(0, own=True)], durable=True)
+
+
 def unreachable_peer(home: Home) -> None:
     with taken_port() as port:
         pass  # and now nobody listens there
@@ -178,6 +185,7 @@ PLANTED: dict[str, tuple[str, str, Plant]] = {
     "a setting without meaning": ("config", "log.level", lambda home: configure(home, '[log]\nlevel = "loud"\n')),
     "a key file that is gone": ("key_file", "no key file", lambda home: home.key_file.unlink()),
     "a damaged key file": ("key_file", "damaged", lambda home: write_private(home.key_file, b"{}")),
+    "another home's key file": ("key_file_foreign", "journal was written by", written_by_another),
     "a row that lost its bytes": ("journal_damaged", "checksum", spoil_a_row),
     "a journal of a newer program": ("version_skew", "schema version 99", schema_from_the_future),
     "a port that is taken": ("port", "can't be listened on", listener_in_the_way),
@@ -222,13 +230,18 @@ def test_a_disk_with_too_little_room_is_found(home: Home) -> None:
     assert [one.code for one in diagnosis(home, least_free=1 << 60).findings] == ["disk_space"]
 
 
-async def test_a_clock_behind_what_was_written_is_found(tmp_path: Path) -> None:
+async def test_a_clock_behind_what_was_written_is_found_and_under_anothers_key_file_nothing_starts(tmp_path: Path) -> None:
     home = make_home(tmp_path, "north")
     async with running(home) as north:
         await north.client.create_network("hospitals")
     (early,) = [one for one in diagnosis(home, now=1).findings if one.code == "clock"]
     assert "after this machine's time" in early.what
     assert not [one for one in diagnosis(home).findings if one.code == "clock"]
+
+    shutil.copy(make_home(tmp_path, "south").key_file, home.key_file)
+    with pytest.raises(KeyFileForeign, match="written by"):
+        async with running(home):
+            raise AssertionError("it must not start and write as south")
 
 
 def test_every_wrong_setting_is_told_not_only_the_first(home: Home) -> None:
