@@ -239,7 +239,10 @@ class Engine(Held):
         self, now: int, name: str, application: str, policy: str, admissions: Sequence[tuple[MemberId, Role]],
         auditors: Iterable[MemberId] = (), settings: Mapping[str, int | str] | None = None,
     ) -> tuple[ContextId, list[Effect]]:  # fmt: skip
-        """Found a context with these members of the network; those that may write become its first voters."""
+        """Found a context with these members of the network; those that may write become its first voters.
+
+        Under a policy that wants votes some are only proposed: they are no first voters, for whom the others would wait.
+        """
         net = self._member_net()
         if application not in self._applications:
             raise Refused(
@@ -254,7 +257,8 @@ class Engine(Held):
         effects += governance.vote_voters(replica, now, [replica.member])[1]
         for card, role in cards:
             effects += governance.admit(replica, now, card, role, self.entropy)[1]
-        writers = sorted(card.member for card, role in cards if role >= Role.MEMBER)
+        inside = replica.membership.members
+        writers = sorted(card.member for card, role in cards if role >= Role.MEMBER and card.member in inside)
         if writers:
             record = ValueRecord("electing", replica.context, b"", pack([replica.member, *writers]))
             self._routine.electing[replica.context] = frozenset((replica.member, *writers))

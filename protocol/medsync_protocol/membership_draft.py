@@ -305,7 +305,8 @@ class Draft:
         self.removed = tuple(sorted(self.removed, key=lambda r: r.op_id))
         return MembershipState(
             genesis=self.genesis, removed=self.removed, voters=self.voters(), verdicts=verdicts, owner=self.owner,
-            policy=self.policy, policy_changed=self.policy_changed, next_policy=self.next_policy, k=self.k, **shown,
+            policy=self.policy, policy_changed=self.policy_changed, next_policy=self.next_policy, waiting=self.waiting, k=self.k,
+            **shown,
         )  # fmt: skip
 
 

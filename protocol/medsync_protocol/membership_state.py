@@ -97,8 +97,9 @@ class Resumed:
 class MembershipState:
     """What a set of operations says. `voters`: (member, Stark key), keys ascending; empty before the first ballot.
 
-    `proposals` holds open ones and those that still cool down; `k` is the newest checkpoint that enough members said they
-    knew, in what they wrote here. `certificates`: who signed for devices that came beside the one a member was admitted with.
+    `proposals` holds open ones and those that still cool down; `waiting` those that passed under a delay, each with the
+    checkpoint from which it counts; `k` is the newest checkpoint that enough members said they knew, in what they wrote
+    here. `certificates`: who signed for devices that came beside the one a member was admitted with.
     `certified`: the operations that certified each device, of those that count, also of one that was revoked since.
     `renewals`: the operation by which a member last renewed its sealing key, and its keys before, newest first.
     `ballots`: who voted for which list in the place of the one with that digest; `policy_ballots`: for which policy in the place
@@ -128,6 +129,7 @@ class MembershipState:
     ballots: Mapping[bytes, Mapping[Listed, frozenset[MemberId]]] = field(default_factory=dict)
     policy_ballots: Mapping[tuple[bytes, PolicyName], frozenset[MemberId]] = field(default_factory=dict)
     next_policy: tuple[PolicyName, int] | None = None
+    waiting: tuple[tuple[int, Proposal], ...] = ()
     k: int = 0
 
     def admins(self) -> set[MemberId]:

@@ -179,9 +179,10 @@ def test_a_delay_counts_checkpoints_that_more_than_one_member_knew_and_no_remova
     story = Story(policy="k_of_n", parameters=(("delay", 2), ("k", 1)))
     head = story.does("ann", [story.found("ann")], admit("bea", Role.ADMIN))
     head = story.does("ann", [head], announce("ann"), at=4)
-    head = story.does("ann", [head], admit("eve"), at=4)
-    lie = story.does("bea", [head], announce("bea"), at=1_000)
+    admitted = story.does("ann", [head], admit("eve"), at=4)
+    lie = story.does("bea", [admitted], announce("bea"), at=1_000)
     assert "eve" not in story.names(), "one liar moves nothing"
+    assert [(due, proposal.op_id) for due, proposal in story.now().waiting] == [(6, admitted)]
     story.does("ann", [lie], announce("ann"), at=6)
     assert "eve" in story.names()
     gone = story.does("ann", story.folded().heads(), remove("bea", staying=("ann", "eve")), at=6)
