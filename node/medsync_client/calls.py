@@ -12,19 +12,19 @@ from pydantic import BaseModel, ValidationError
 from medsync_client.errors import ClientError, NodeFault, error_for
 from medsync_client.wire import Problem
 
-T = TypeVar("T", bound=BaseModel)
+T_co = TypeVar("T_co", bound=BaseModel, covariant=True)
 
 PROMPT: Final = 30.0  # seconds: a commit on a busy disk takes well under one
 PATIENT: Final = 180.0  # seconds: joining dials another node, an access asks another member
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Generic[T]):
+class Call(Generic[T_co]):
     """`path` begins with a slash; query values that are None are left out; `timeout` in seconds."""
 
     method: str = "GET"
     path: str
-    answer: type[T]
+    answer: type[T_co]
     body: BaseModel | None = None
     query: Mapping[str, str | int | bool | None] = field(default_factory=dict)
     timeout: float = PROMPT
@@ -37,7 +37,7 @@ class Call(Generic[T]):
         """The query without what was left open."""
         return {name: value for name, value in self.query.items() if value is not None}
 
-    def read(self, status: int, content: bytes) -> T:
+    def read(self, status: int, content: bytes) -> T_co:
         """The answer in an HTTP response. Raises ClientError as its status says."""
         if status >= 400:
             raise read_problem(status, content)

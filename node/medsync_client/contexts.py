@@ -5,8 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from medsync_client.calls import Call, path
+from medsync_client.changes import Changed
+from medsync_client.governance import Proposal
 from medsync_client.members import Member, Members, RoleChange
-from medsync_client.wire import Body, Felt, Hex32, Named, RoleName, View, Written
+from medsync_client.wire import Body, Felt, Hex32, Named, RoleName, View
 
 
 class Admission(Body):
@@ -66,6 +68,7 @@ class ContextDetail(Context):
     settings: dict[str, int | str] = Field(default_factory=dict)
     chains: dict[str, int] = Field(default_factory=dict, description="chain id in hex → operations held")
     parked: tuple[str, ...] = ()
+    proposals: tuple[Proposal, ...] = Field(default=(), description="changes of the membership that wait for votes")
     root: Hex32 | None = Field(default=None, description="membership root: equal where equal sets are held")
 
 
@@ -116,35 +119,35 @@ def context_members(named: str) -> Call[Members]:
     return Call(path=path("contexts", named, "members"), answer=Members)
 
 
-def admit(named: str, member: str, role: RoleName = "member") -> Call[Written]:
+def admit(named: str, member: str, role: RoleName = "member") -> Call[Changed]:
     """Admit a member of the network to a context."""
     return Call(
         method="POST", path=path("contexts", named, "members"), body=Admission(member=member, role=role),
-        answer=Written,
+        answer=Changed,
     )  # fmt: skip
 
 
-def remove_from_context(named: str, member: str) -> Call[Written]:
+def remove_from_context(named: str, member: str) -> Call[Changed]:
     """Remove a member from a context; its key rotates in the same operation."""
-    return Call(method="DELETE", path=path("contexts", named, "members", member), answer=Written)
+    return Call(method="DELETE", path=path("contexts", named, "members", member), answer=Changed)
 
 
-def set_context_role(named: str, member: str, role: RoleName) -> Call[Written]:
+def set_context_role(named: str, member: str, role: RoleName) -> Call[Changed]:
     """Promote or demote a member of a context."""
     return Call(
         method="PUT", path=path("contexts", named, "members", member, "role"), body=RoleChange(role=role),
-        answer=Written,
+        answer=Changed,
     )  # fmt: skip
 
 
-def leave(named: str) -> Call[Written]:
+def leave(named: str) -> Call[Changed]:
     """Leave a context oneself."""
-    return Call(method="POST", path=path("contexts", named, "leave"), answer=Written)
+    return Call(method="POST", path=path("contexts", named, "leave"), answer=Changed)
 
 
-def rotate(named: str) -> Call[Written]:
+def rotate(named: str) -> Call[Changed]:
     """Make a new epoch key."""
-    return Call(method="POST", path=path("contexts", named, "rotate"), answer=Written)
+    return Call(method="POST", path=path("contexts", named, "rotate"), answer=Changed)
 
 
 def voters(named: str) -> Call[Voters]:
@@ -152,8 +155,8 @@ def voters(named: str) -> Call[Voters]:
     return Call(path=path("contexts", named, "voters"), answer=Voters)
 
 
-def vote_voters(named: str, members: tuple[str, ...]) -> Call[Written]:
+def vote_voters(named: str, members: tuple[str, ...]) -> Call[Changed]:
     """Vote, as a voter, to replace the voter list; it changes once q current voters said the same."""
     return Call(
-        method="PUT", path=path("contexts", named, "voters"), body=VoterList(members=members), answer=Written
+        method="PUT", path=path("contexts", named, "voters"), body=VoterList(members=members), answer=Changed
     )

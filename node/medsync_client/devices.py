@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from medsync_client.calls import Call, path
-from medsync_client.wire import Body, Hex32, HexBytes, Named, View, Written
+from medsync_client.changes import Changed
+from medsync_client.wire import Body, Hex32, HexBytes, Named, View
 
 
 class HeldChain(View):
@@ -81,12 +82,12 @@ def revoke_device(device: str) -> Call[Revoked]:
     return Call(method="DELETE", path=path("devices", device), answer=Revoked)
 
 
-def recover_member(named: str, lost: str, renewed: str) -> Call[Written]:
+def recover_member(named: str, lost: str, renewed: str) -> Call[Changed]:
     """Ask the other admins for votes to put `renewed` in the place of a member that lost its key."""
     where = path("contexts", named, "members", lost, "recovery")
-    return Call(method="POST", path=where, body=Recovery(renewed=renewed), answer=Written)
+    return Call(method="POST", path=where, body=Recovery(renewed=renewed), answer=Changed)
 
 
-def resume_chain(named: str, chain: str) -> Call[Written]:
+def resume_chain(named: str, chain: str) -> Call[Changed]:
     """Ask the other admins for votes to let a forked chain go on."""
-    return Call(method="POST", path=path("contexts", named, "chains", chain, "resumption"), answer=Written)
+    return Call(method="POST", path=path("contexts", named, "chains", chain, "resumption"), answer=Changed)

@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from medsync_client.calls import Call, path
-from medsync_client.wire import Body, Hex32, Named, RoleName, View, Written
+from medsync_client.changes import Changed
+from medsync_client.wire import Body, Hex32, Named, RoleName, View
 
 
 class Proposal(View):
@@ -23,6 +24,8 @@ class Proposal(View):
     electors: tuple[str, ...]
     expires: int
     mine: bool = Field(description="whether this node's member can still vote on it")
+    left: tuple[str, ...] = Field(default=(), description="names of the electors who have not voted")
+    vote: str = Field(default="", description="what an elector types to say yes")
 
 
 class OpenBallot(View):
@@ -122,21 +125,21 @@ def policies() -> Call[PolicyOffers]:
     return Call(path=path("policies"), answer=PolicyOffers)
 
 
-def endorse(named: str, proposal: str, yes: bool = True) -> Call[Written]:
+def endorse(named: str, proposal: str, yes: bool = True) -> Call[Changed]:
     """Vote on an open proposal, by its id or the beginning of it."""
     where = path("contexts", named, "proposals", proposal, "votes")
-    return Call(method="POST", path=where, body=VoteCast(yes=yes), answer=Written)
+    return Call(method="POST", path=where, body=VoteCast(yes=yes), answer=Changed)
 
 
-def vote_policy(named: str, policy: str, parameters: dict[str, int | str] | None = None) -> Call[Written]:
+def vote_policy(named: str, policy: str, parameters: dict[str, int | str] | None = None) -> Call[Changed]:
     """Vote for another membership policy; it rules from the next checkpoint on once q voters said the same."""
     body = PolicyChange(policy=policy, parameters=parameters or {})
-    return Call(method="PUT", path=path("contexts", named, "policy"), body=body, answer=Written)
+    return Call(method="PUT", path=path("contexts", named, "policy"), body=body, answer=Changed)
 
 
-def transfer(named: str, member: str) -> Call[Written]:
+def transfer(named: str, member: str) -> Call[Changed]:
     """Hand a context over to another of its admins."""
-    return Call(method="PUT", path=path("contexts", named, "owner"), body=Heir(member=member), answer=Written)
+    return Call(method="PUT", path=path("contexts", named, "owner"), body=Heir(member=member), answer=Changed)
 
 
 def outlook(

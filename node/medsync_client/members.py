@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from medsync_client.calls import PATIENT, Call, path
-from medsync_client.wire import Body, Hex32, Millis, Named, RoleName, View, Written
+from medsync_client.changes import Changed
+from medsync_client.wire import Body, Hex32, Millis, Named, RoleName, View
 
 INVITATION_SECONDS = 7 * 86_400  # long enough for a phone call and a change window, short enough to lapse
 
@@ -103,13 +104,13 @@ def members() -> Call[Members]:
     return Call(path=path("members"), answer=Members)
 
 
-def remove_member(member: str) -> Call[Written]:
+def remove_member(member: str) -> Call[Changed]:
     """Remove a member from the network; contexts follow. Refused without authority."""
-    return Call(method="DELETE", path=path("members", member), answer=Written)
+    return Call(method="DELETE", path=path("members", member), answer=Changed)
 
 
-def set_role(member: str, role: RoleName) -> Call[Written]:
+def set_role(member: str, role: RoleName) -> Call[Changed]:
     """Promote or demote a member of the network."""
     return Call(
-        method="PUT", path=path("members", member, "role"), body=RoleChange(role=role), answer=Written
+        method="PUT", path=path("members", member, "role"), body=RoleChange(role=role), answer=Changed
     )

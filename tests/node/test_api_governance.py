@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
+import trio
 
 from medsync_client import BadRequest, NotFound, Refused
 from medsync_client.contexts import Admission, ContextCreate
 from medsync_client.members import InvitationCreate
+from medsync_node.cli import run
 from medsync_protocol.statement import quorum
 from tests.node.api_world import Party, parties, until
 from tests.node.test_api import refused
@@ -50,7 +55,9 @@ async def test_two_admins_admit_and_remove_by_votes_and_change_the_policy(tmp_pa
         assert "last admin" in (await north.client.outlook(None, "set_role", "north", "reader")).reason
         await refused(north.client.outlook("trial", "remove"), BadRequest, "member_missing")
         assert (await north.client.context("trial")).operations == before, "asking writes nothing"
-        await north.client.admit("trial", "east")
+        asking = await north.client.admit("trial", "east")
+        assert (asking.state, asking.needed, asking.electors, asking.until) == ("proposed", 1, ("south",), 10)
+        assert asking.vote == f"medsync policy vote trial {asking.op[:8]}" and asking.proposal == asking.op
         assert "already" in (await north.client.outlook("trial", "admit", "east")).reason
 
         async def asked() -> bool:
@@ -62,7 +69,8 @@ async def test_two_admins_admit_and_remove_by_votes_and_change_the_policy(tmp_pa
         assert any("wait for votes" in warning for warning in (await south.client.status()).warnings)
         await refused(north.client.endorse("trial", proposal.id), Refused, "not_permitted")
         await refused(south.client.endorse("trial", "00" * 32), NotFound, "unknown_proposal")
-        await south.client.endorse("trial", proposal.id[:8])
+        assert (proposal.left, proposal.vote) == (("south",), asking.vote)
+        assert (await south.client.endorse("trial", proposal.id[:8])).state == "in-force"
         assert {m.name for m in (await south.client.context_members("trial")).members} == {"north", "south", "east"}
 
         async def arrived() -> bool:
@@ -72,12 +80,14 @@ async def test_two_admins_admit_and_remove_by_votes_and_change_the_policy(tmp_pa
         view = await east.client.governance("trial")
         assert (view.policy, view.parameters["k"], view.owner, view.proposals) == ("k_of_n", 2, "north", ())
         await refused(south.client.transfer("trial", "south"), Refused, "not_permitted")
-        await north.client.transfer("trial", "south")
+        assert (await north.client.transfer("trial", "south")).state == "in-force"
         assert (await north.client.governance("trial")).owner == "south"
         await refused(north.client.vote_policy("trial", "k_of_n", {"k": 2}), Refused, "same_policy")
-        await north.client.vote_policy("trial", "majority")
+        cast = await north.client.vote_policy("trial", "majority")
+        assert cast.state == "proposed" and cast.vote.startswith("medsync policy change trial majority --parameter")
         view = await north.client.governance("trial")
         (ballot,) = view.ballots
+        assert (ballot.needed, set(ballot.electors) - set(ballot.yes)) == (cast.needed, set(cast.electors))
         assert (ballot.wanted, ballot.yes, ballot.needed + 1) == ("policy", ("north",), quorum(len(ballot.electors)))
         assert (ballot.policy, ballot.mine) == ("majority", False) and ballot.about.startswith("majority (") and (view.k, view.next_policy) == (0, "")
         await south.client.vote_voters("trial", ("north",))
@@ -85,3 +95,25 @@ async def test_two_admins_admit_and_remove_by_votes_and_change_the_policy(tmp_pa
         assert [one.about for one in lists] == ["north"] and set(lists[0].electors) <= {"north", "south"}
         offered = {one.name: one for one in (await north.client.policies()).policies}
         assert offered["k_of_n"].defaults["k"] == 2 and offered["any_admin"].shipped and offered["founder"].about
+
+
+async def test_a_command_says_that_it_only_proposed_whose_votes_it_lacks_and_what_they_type(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    async with parties(tmp_path, "north", "south", "east") as everyone:
+        await _formed(everyone)
+
+        async def typed(*words: str) -> str:
+            capsys.readouterr()
+            assert await trio.to_thread.run_sync(run, [*words, "--home", str(tmp_path / "north")]) == 0
+            return capsys.readouterr().out
+
+        made = await typed("context", "create", "er", "--member", "south", "--member", "east", "--policy", "majority")
+        assert "only proposed: admit east as member: lacks 1 vote of south\neach of them agrees by `medsync policy vote er " in made
+        assert "east: not in er yet; once in, no voter until the voters vote" in made and "voters 2, quorum 2" in made
+        asked = json.loads(await typed("context", "admit", "trial", "east", "--json"))
+        assert (asked["ok"], asked["state"], asked["needed"], asked["electors"]) == (True, "proposed", 1, ["south"])
+        removal = await typed("member", "remove", "south", "--context", "trial")
+        assert removal.startswith("removed south\n"), "of two admins the target has no vote"
+        left = await typed("member", "remove", "east")
+        assert left.startswith("removed east\noperation ")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
+from medsync_client.changes import Changed
 from medsync_client.contexts import (
     Admission,
     Context,
@@ -18,7 +19,7 @@ from medsync_client.contexts import (
     Voters,
 )
 from medsync_client.members import Members, RoleChange
-from medsync_client.wire import Written
+from medsync_node.api.changes import changed, voted_for_voters
 from medsync_node.api.finding import (
     context_replicas,
     find_member,
@@ -27,6 +28,7 @@ from medsync_node.api.finding import (
     member_names,
     network_replica,
 )
+from medsync_node.api.governance import proposal_views
 from medsync_node.api.members import ROLES, member_list, role_here
 from medsync_protocol.ids import short
 from medsync_protocol.statement import quorum
@@ -63,6 +65,7 @@ def context_detail(node: Node, replica: Replica) -> ContextDetail:
         settings=dict(replica.genesis.settings),
         chains={chain.hex(): count for chain, count in sorted(replica.vector.items())},
         parked=tuple(parked),
+        proposals=proposal_views(replica),
         root=replica.membership.root().hex(),
     )
 
@@ -96,18 +99,18 @@ def routes(node: Node) -> APIRouter:
         return context_detail(node, find_replica(node, context))
 
     @router.post("/contexts/{context}/leave")
-    async def leave(context: str) -> Written:
+    async def leave(context: str) -> Changed:
         """Leave a context with this node's member."""
         replica = find_replica(node, context)
         op = await node.perform(lambda now: engine.leave(now, replica.context))
-        return Written(op=op.hex())
+        return changed(replica, op)
 
     @router.post("/contexts/{context}/rotate")
-    async def rotate(context: str) -> Written:
+    async def rotate(context: str) -> Changed:
         """Make a new epoch key."""
         replica = find_replica(node, context)
         op = await node.perform(lambda now: engine.rotate(now, replica.context))
-        return Written(op=op.hex())
+        return changed(replica, op)
 
     _add_members(router, node)
     _add_voters(router, node)
@@ -123,28 +126,28 @@ def _add_members(router: APIRouter, node: Node) -> None:
         return Members(members=member_list(node, find_replica(node, context)))
 
     @router.post("/contexts/{context}/members")
-    async def admit(context: str, body: Admission) -> Written:
+    async def admit(context: str, body: Admission) -> Changed:
         """Admit a member of the network to a context."""
         replica = find_replica(node, context)
         member = find_member(network_replica(node), body.member)
         op = await node.perform(lambda now: engine.admit(now, replica.context, member, ROLES[body.role]))
-        return Written(op=op.hex())
+        return changed(replica, op)
 
     @router.delete("/contexts/{context}/members/{member}")
-    async def remove_from_context(context: str, member: str) -> Written:
+    async def remove_from_context(context: str, member: str) -> Changed:
         """Remove a member from a context; its key rotates in the same operation."""
         replica = find_replica(node, context)
         target = find_member(replica, member)
         op = await node.perform(lambda now: engine.remove(now, replica.context, target))
-        return Written(op=op.hex())
+        return changed(replica, op)
 
     @router.put("/contexts/{context}/members/{member}/role")
-    async def set_context_role(context: str, member: str, body: RoleChange) -> Written:
+    async def set_context_role(context: str, member: str, body: RoleChange) -> Changed:
         """Promote or demote a member of a context."""
         replica = find_replica(node, context)
         target = find_member(replica, member)
         op = await node.perform(lambda now: engine.set_role(now, replica.context, target, ROLES[body.role]))
-        return Written(op=op.hex())
+        return changed(replica, op)
 
 
 def _add_voters(router: APIRouter, node: Node) -> None:
@@ -164,9 +167,9 @@ def _add_voters(router: APIRouter, node: Node) -> None:
         )
 
     @router.put("/contexts/{context}/voters")
-    async def vote_voters(context: str, body: VoterList) -> Written:
+    async def vote_voters(context: str, body: VoterList) -> Changed:
         """Vote, as a voter, for another list; it changes once a quorum of current voters said the same."""
         replica = find_replica(node, context)
         members = find_members(replica, body.members)
         op = await node.perform(lambda now: engine.vote_voters(now, replica.context, members))
-        return Written(op=op.hex())
+        return voted_for_voters(replica, op, members)

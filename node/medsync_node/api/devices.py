@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
+from medsync_client.changes import Changed
 from medsync_client.devices import Device, DeviceAdd, DeviceAdded, Devices, HeldChain, Recovery, Revoked
-from medsync_client.wire import Written
+from medsync_node.api.changes import changed
 from medsync_node.api.finding import (
     context_replicas, find_member, find_replica, member_names, network_replica, pick,
 )  # fmt: skip
@@ -119,19 +120,19 @@ def routes(node: Node) -> APIRouter:
         return Revoked(operations=operations)
 
     @router.post("/contexts/{context}/members/{member}/recovery")
-    async def recover_member(context: str, member: str, body: Recovery) -> Written:
+    async def recover_member(context: str, member: str, body: Recovery) -> Changed:
         """Ask for votes to put another member of the network in the place of one that lost its key."""
         replica = find_replica(node, context)
         lost, renewed = find_member(replica, member), find_member(network_replica(node), body.renewed)
         op = await node.perform(lambda now: engine.recover(now, replica.context, lost, renewed))
-        return Written(op=op.hex())
+        return changed(replica, op)
 
     @router.post("/contexts/{context}/chains/{chain}/resumption")
-    async def resume_chain(context: str, chain: str) -> Written:
+    async def resume_chain(context: str, chain: str) -> Changed:
         """Ask for votes to let a forked chain go on from where it stands here."""
         replica = find_replica(node, context)
         chosen = pick(chain, ((c, "", c) for c in replica.judge.forks), "chain", "member devices")
         op = await node.perform(lambda now: engine.resume(now, replica.context, chosen))
-        return Written(op=op.hex())
+        return changed(replica, op)
 
     return router

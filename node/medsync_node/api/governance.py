@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter
 
+from medsync_client.changes import Changed
 from medsync_client.governance import (
     Governance, Heir, OpenBallot, PolicyChange, PolicyOffer, PolicyOffers, Proposal, VoteCast,
 )  # fmt: skip
-from medsync_client.wire import Written
+from medsync_node.api.changes import changed, how_to_vote, left_to_ask, voted, voted_for_policy
 from medsync_node.api.finding import find_member, find_replica, member_names, pick
 from medsync_protocol.actions import Admit, Rekey, Resume, SetRole
 from medsync_protocol.ids import MemberId, device_of, short
@@ -72,10 +73,30 @@ def _ballots(replica: Replica) -> Iterator[OpenBallot]:
         yield ballot("policy", cast, voters or state.admins(), about=about, policy=policy.name, parameters=given)
 
 
+def proposal_views(replica: Replica) -> tuple[Proposal, ...]:
+    """Open proposals, by id."""
+    names, me = member_names(replica), replica.member
+
+    def named(member: MemberId) -> str:
+        return names.get(member, short(member))
+
+    return tuple(
+        Proposal(
+            id=p.op_id.hex(), action=_VERBS.get(type(p.action).__name__, type(p.action).__name__),
+            about=_about(replica, p), author=named(p.author), needed=p.needed - len(p.yes),
+            yes=tuple(named(member) for member, _, _ in p.yes), no=tuple(map(named, p.no)),
+            electors=tuple(sorted(map(named, p.electors))), expires=p.expires,
+            mine=me in p.electors - {p.author, *p.no, *(member for member, _, _ in p.yes)},
+            left=left_to_ask(replica, p), vote=how_to_vote(replica, p.op_id),
+        )
+        for p in replica.membership.open_proposals()
+    )  # fmt: skip
+
+
 def governance_view(replica: Replica) -> Governance:
     """All of it as this node sees it."""
     state, names = replica.membership, member_names(replica)
-    policy, rules, me = state.policy, replica.fold.rules(), replica.member
+    policy, rules = state.policy, replica.fold.rules()
     assert policy is not None, "a context has a policy"
 
     def named(member: MemberId) -> str:
@@ -87,16 +108,7 @@ def governance_view(replica: Replica) -> Governance:
         quorum=0 if rules is None else rules.quorum(state),
         rotation_owed=tuple(map(named, state.rotation_owed())), k=state.k, ballots=tuple(_ballots(replica)),
         next_policy="" if state.next_policy is None else _policy_in_words(state.next_policy[0]),
-        proposals=tuple(
-            Proposal(
-                id=p.op_id.hex(), action=_VERBS.get(type(p.action).__name__, type(p.action).__name__),
-                about=_about(replica, p), author=named(p.author), needed=p.needed - len(p.yes),
-                yes=tuple(named(member) for member, _, _ in p.yes), no=tuple(map(named, p.no)),
-                electors=tuple(sorted(map(named, p.electors))), expires=p.expires,
-                mine=me in p.electors - {p.author, *p.no, *(member for member, _, _ in p.yes)},
-            )
-            for p in state.open_proposals()
-        ),
+        proposals=proposal_views(replica),
     )  # fmt: skip
 
 
@@ -123,29 +135,29 @@ def routes(node: Node) -> APIRouter:
         )  # fmt: skip
 
     @router.post("/contexts/{context}/proposals/{proposal}/votes")
-    async def endorse(context: str, proposal: str, body: VoteCast) -> Written:
+    async def endorse(context: str, proposal: str, body: VoteCast) -> Changed:
         """Vote on an open proposal."""
         replica = find_replica(node, context)
         listed = ((p.op_id, "", p.op_id) for p in replica.membership.open_proposals())
         chosen = pick(proposal, listed, "proposal")
         op = await node.perform(lambda now: engine.endorse(now, replica.context, chosen, body.yes))
-        return Written(op=op.hex())
+        return voted(replica, op, chosen)
 
     @router.put("/contexts/{context}/policy")
-    async def vote_policy(context: str, body: PolicyChange) -> Written:
+    async def vote_policy(context: str, body: PolicyChange) -> Changed:
         """Vote, as a voter, for another membership policy."""
         replica = find_replica(node, context)
         op = await node.perform(
             lambda now: engine.vote_policy(now, replica.context, body.policy, body.parameters)
         )
-        return Written(op=op.hex())
+        return voted_for_policy(replica, op, engine.policies.name(engine.policies.make(body.policy, body.parameters.items())))
 
     @router.put("/contexts/{context}/owner")
-    async def transfer(context: str, body: Heir) -> Written:
+    async def transfer(context: str, body: Heir) -> Changed:
         """Hand a context over to another of its admins."""
         replica = find_replica(node, context)
         heir = find_member(replica, body.member)
         op = await node.perform(lambda now: engine.transfer(now, replica.context, heir))
-        return Written(op=op.hex())
+        return changed(replica, op)
 
     return router

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
+from medsync_client.changes import Changed
 from medsync_client.members import Member, Members, RoleChange
-from medsync_client.wire import RoleName, Written
-from medsync_node.api.finding import find_member, network_replica
+from medsync_client.wire import RoleName
+from medsync_node.api.changes import changed
+from medsync_node.api.finding import context_replicas, find_member, network_replica
 from medsync_protocol.ids import NETWORK_CONTEXT, DeviceId
 from medsync_protocol.kinds import Role
 
@@ -57,17 +59,18 @@ def routes(node: Node) -> APIRouter:
         return Members(members=member_list(node, network_replica(node)))
 
     @router.delete("/members/{member}")
-    async def remove_member(member: str) -> Written:
+    async def remove_member(member: str) -> Changed:
         """Remove a member from the network; contexts follow."""
         target = find_member(network_replica(node), member)
         op = await node.perform(lambda now: engine.remove(now, NETWORK_CONTEXT, target))
-        return Written(op=op.hex())
+        left = tuple(one.name for one in context_replicas(node) if target in one.membership.members)
+        return changed(network_replica(node), op).model_copy(update={"contexts": left})
 
     @router.put("/members/{member}/role")
-    async def set_role(member: str, body: RoleChange) -> Written:
+    async def set_role(member: str, body: RoleChange) -> Changed:
         """Promote or demote a member of the network."""
         target, role = find_member(network_replica(node), member), ROLES[body.role]
         op = await node.perform(lambda now: engine.set_role(now, NETWORK_CONTEXT, target, role))
-        return Written(op=op.hex())
+        return changed(network_replica(node), op)
 
     return router

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 import typer
 
+from medsync_node.commands.changes import show_change
 from medsync_node.commands.options import ContextName, Home, Json, examples, node
 from medsync_node.commands.output import progress, show, table, wrapped
+from medsync_node.outcomes import proposed
 from medsync_node.words import column, level, not_anchored, votes
 from medsync_node.words import voters as voters_of
 
@@ -77,23 +80,39 @@ def create(
     )  # fmt: skip
     with node(home) as client:
         made = client.create_context(body)
-        writers = 1 + sum(one.role != "reader" for one in body.members)
-        made = _with_voters(client, made, writers)
-    show(made, _detail(made), as_json=as_json)
+        made = _with_voters(client, made)
+    show(made, [*_detail(made), *_not_in(made)], as_json=as_json)
 
 
-def _with_voters(client: BlockingClient, made: ContextDetail, writers: int) -> ContextDetail:
-    """The context once its first voters are in, each of which announces its key; or after a while, said so."""
-    if made.voters >= writers:
+def _not_in(made: ContextDetail) -> Iterator[str]:
+    """Who is only proposed, and what has to follow its admission."""
+    out = [one.about.rpartition(" as ")[0] for one in made.proposals if one.action == "admit"]
+    if out:
+        inside = [one.name for one in made.member_list if one.role != "reader"]
+        listed = " ".join(f"--set {shlex.quote(name)}" for name in (*inside, *out))
+        yield f"{', '.join(out)}: not in {made.name} yet; once in, no voter until the voters vote: `medsync context voters {shlex.quote(made.name)} {listed}`"
+
+
+def _with_voters(client: BlockingClient, made: ContextDetail) -> ContextDetail:
+    """The context once its first voters are in, each of which announces its key; or after a while, said so.
+
+    Who is only proposed is in no context yet, and is not waited for.
+    """
+    if not (lacking := _no_voters_yet(made)):
         return made
-    progress(f"waiting for the voter keys of {writers - made.voters} members' nodes …")
+    progress(f"waiting for the voter keys of {', '.join(lacking)} …")
     until = time.monotonic() + VOTERS_SECONDS
-    while made.voters < writers and time.monotonic() < until:
+    while lacking and time.monotonic() < until:
         time.sleep(LOOK_SECONDS)
         made = client.context(made.id)
-    if made.voters < writers:
-        progress("some have not answered: this node makes them voters by itself once all have")
+        lacking = _no_voters_yet(made)
+    if lacking:
+        progress(f"{', '.join(lacking)} did not answer yet: this node makes all of these voters by itself once the last has")
     return made
+
+
+def _no_voters_yet(made: ContextDetail) -> list[str]:
+    return [one.name for one in made.member_list if one.role != "reader" and not one.voter]
 
 
 @app.command("list", epilog=examples("context list"))
@@ -128,6 +147,8 @@ def _detail(c: ContextDetail) -> Iterator[str]:
     rows = [[m.name, m.role, m.voter, m.connected or m.me, m.id] for m in c.member_list]
     yield from ("", *table(["member", "role", "voter", "linked", "id"], rows))
     yield from (f"waits: {reason}" for reason in c.parked)
+    for one in c.proposals:
+        yield from proposed(one)
 
 
 def _head(c: Context) -> Iterator[str]:
@@ -152,10 +173,10 @@ def admit(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Admit a member of the network to a context."""
+    """Admit a member of the network to a context; where the policy wants votes, propose it."""
     with node(home) as client:
         done = client.admit(context, member, role)
-    show(done, [f"{member} is admitted as {role}", f"operation {done.op}"], as_json=as_json)
+    show_change(done, f"{member} is admitted as {role}", f"to admit {member} as {role}", as_json=as_json)
 
 
 @app.command(
@@ -173,7 +194,7 @@ def voters(
     with node(home) as client:
         if to:
             done = client.vote_voters(context, tuple(to))
-            show(done, [f"voted for {', '.join(to)}", f"operation {done.op}"], as_json=as_json)
+            show_change(done, f"{', '.join(to)} are the voters", f"to make {', '.join(to)} the voters", as_json=as_json)
             return
         found = client.voters(context)
     rows = [[voter.name, voter.member, voter.key] for voter in found.voters]
@@ -185,7 +206,7 @@ def rotate(context: ContextName, home: Home = None, as_json: Json = False) -> No
     """Make a new epoch key."""
     with node(home) as client:
         done = client.rotate(context)
-    show(done, [f"rotated: operation {done.op}"], as_json=as_json)
+    show_change(done, "rotated", "to replace the key", as_json=as_json)
 
 
 @app.command(epilog=examples("context leave trial"))
@@ -193,7 +214,7 @@ def leave(context: ContextName, home: Home = None, as_json: Json = False) -> Non
     """Leave a context with this node's member."""
     with node(home) as client:
         done = client.leave(context)
-    show(done, [f"left: operation {done.op}"], as_json=as_json)
+    show_change(done, f"left {context}", f"to leave {context}", as_json=as_json)
 
 
 @app.command(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from medsync_node.commands.changes import show_change
 from medsync_node.commands.options import Home, Json, examples, node
 from medsync_node.commands.output import moment, progress, show, table
 
@@ -22,7 +23,7 @@ InContext = Annotated[
 ]
 
 
-@app.command(epilog=examples("member invite", "member invite --role admin --hours 2 --json"))
+@app.command(epilog=examples("member invite", "member invite --role admin --hours 2 --json | jq -r .invitation", "join $(medsync member invite --home city) --home lakeside"))
 def invite(
     role: Annotated[RoleName, typer.Option(help="What the newcomer may do.")] = "member",
     hours: Annotated[float, typer.Option(min=0.001, help="How long the invitation stands.")] = 168.0,
@@ -33,13 +34,15 @@ def invite(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Make a signed invitation that lets one member in, once."""
+    """Make a signed invitation that lets one member in, once. Stdout is the invitation alone; `invitation` in JSON."""
     from medsync_client.members import InvitationCreate
 
     body = InvitationCreate(role=role, seconds=max(1, int(hours * 3600)), bound_to=for_member)
     with node(home) as client:
         made = client.invite(body)
-    show(made, [made.invitation, f"role {made.role}, until {moment(made.expires)}"], as_json=as_json)
+    if not as_json:
+        progress(f"role {made.role}, until {moment(made.expires)}")
+    show(made, [made.invitation], as_json=as_json)
 
 
 @app.command("list", epilog=examples("member list", "member list --context trial --json"))
@@ -53,13 +56,13 @@ def list_members(context: InContext = None, home: Home = None, as_json: Json = F
 
 @app.command(epilog=examples("member remove lab", "member remove lab --context trial"))
 def remove(member: MemberName, context: InContext = None, home: Home = None, as_json: Json = False) -> None:
-    """Remove a member; the key rotates in the same operation."""
+    """Remove a member; the key rotates in the same operation. Where the policy wants votes, this only proposes it."""
     with node(home) as client:
         _warn_of_quorum(client, context, member)
         done = (
             client.remove_member(member) if context is None else client.remove_from_context(context, member)
         )
-    show(done, [f"removed {member}", f"operation {done.op}"], as_json=as_json)
+    show_change(done, f"removed {member}", f"to remove {member}", as_json=as_json)
 
 
 def _warn_of_quorum(client: BlockingClient, context: str | None, member: str) -> None:
@@ -83,7 +86,7 @@ def promote(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Give a member a higher role."""
+    """Give a member a higher role; where the policy wants votes, propose it."""
     _change(member, role, context, home, as_json)
 
 
@@ -95,7 +98,7 @@ def demote(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Give a member a lower role."""
+    """Give a member a lower role; where the policy wants votes, propose it."""
     _change(member, role, context, home, as_json)
 
 
@@ -162,8 +165,7 @@ def recover(
     """Ask the other admins to put a new member in the place of one that lost its key; the key rotates with it."""
     with node(home) as client:
         done = client.recover_member(context, lost, renewed)
-    lines = [f"proposed {renewed} in the place of {lost}", f"operation {done.op}", f"votes: `medsync policy proposals {context}`"]
-    show(done, lines, as_json=as_json)
+    show_change(done, f"{renewed} is in the place of {lost}", f"to put {renewed} in the place of {lost}", as_json=as_json)
 
 
 @app.command(epilog=examples("member resume CHAIN --context trial"))
@@ -176,8 +178,7 @@ def resume(
     """Ask the other admins to let a chain that was signed twice go on; what is void of it stays void."""
     with node(home) as client:
         done = client.resume_chain(context, chain)
-    lines = [f"proposed that {chain[:16]} goes on", f"operation {done.op}", f"votes: `medsync policy proposals {context}`"]
-    show(done, lines, as_json=as_json)
+    show_change(done, f"{chain[:16]} goes on", f"that {chain[:16]} goes on", as_json=as_json)
 
 
 def _change(member: str, role: Any, context: str | None, home: Any, as_json: bool) -> None:
@@ -186,4 +187,4 @@ def _change(member: str, role: Any, context: str | None, home: Any, as_json: boo
             done = client.set_role(member, role)
         else:
             done = client.set_context_role(context, member, role)
-    show(done, [f"{member} is now {role}", f"operation {done.op}"], as_json=as_json)
+    show_change(done, f"{member} is now {role}", f"to make {member} {role}", as_json=as_json)

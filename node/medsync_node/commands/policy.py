@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from medsync_node.commands.changes import show_change
 from medsync_node.commands.exits import ExitCode
 from medsync_node.commands.options import ContextName, Home, Json, examples, node
 from medsync_node.commands.output import progress, show, table
@@ -119,7 +120,8 @@ def vote(
     """Vote on a proposal; a vote can't be changed."""
     with node(home) as client:
         done = client.endorse(context, proposal, not no)
-    show(done, [f"voted {'no' if no else 'yes'} on {proposal}", f"operation {done.op}"], as_json=as_json)
+    word = "no" if no else "yes"
+    show_change(done, f"voted {word} on {proposal}: it is in force", f"(voted {word} on {proposal})", as_json=as_json)
 
 
 @app.command(epilog=examples("policy change trial k_of_n --parameter k=3"))
@@ -129,7 +131,7 @@ def change(
     """Vote, as a voter, for another policy; it rules from the next checkpoint on once a quorum said the same."""
     with node(home) as client:
         done = client.vote_policy(context, policy, dict(map(_parameter, parameter or ())))
-    show(done, [f"voted for {policy}", f"operation {done.op}"], as_json=as_json)
+    show_change(done, f"{policy} rules", f"to let {policy} rule", as_json=as_json)
 
 
 @app.command(epilog=examples("policy transfer trial south"))
@@ -142,4 +144,4 @@ def transfer(
     """Hand a context that this member owns over to another admin."""
     with node(home) as client:
         done = client.transfer(context, member)
-    show(done, [f"{member} owns {context}", f"operation {done.op}"], as_json=as_json)
+    show_change(done, f"{member} owns {context}", f"to let {member} own {context}", as_json=as_json)
