@@ -12,7 +12,6 @@ from typing import Final
 from medsync_protocol.anchoring import Opening
 from medsync_protocol.ids import NETWORK_CONTEXT, ContextId
 from medsync_protocol.kinds import Role
-from medsync_protocol.ports import JOIN_PROTOCOL
 from medsync_protocol.transition import DAY
 from medsync_sim.chain import ANCHOR, Chain
 from medsync_sim.disk import Disk
@@ -75,7 +74,7 @@ def found(setting: Setting) -> Founded:
     founder.do(lambda engine, now: engine.found_network(now, "consortium"))
     for index, node in enumerate(rest, 1):
         role = Role.ADMIN if index < setting.admins else Role.MEMBER
-        _join(founder, node, role)
+        world.join(node, founder, role)
     assert world.until(lambda: _agree(world, NETWORK_CONTEXT, len(nodes)), FOUNDING_MS), "the network forms"
     roles = [
         (node.member, Role.ADMIN if index < setting.admins else Role.MEMBER)
@@ -95,14 +94,6 @@ def found(setting: Setting) -> Founded:
     world.run(2_000)
     images = tuple((node.name, node.disk.image(), node.incarnation) for node in nodes)
     return Founded(images, context, opening, world.now)
-
-
-def _join(admitter: SimNode, node: SimNode, role: Role) -> None:
-    token = admitter.do(lambda engine, now: engine.invite(now, role, now + 60_000, None))
-    request = node.engine.join_request(node.now, token)
-    answer, effects = admitter.engine.guest(admitter.now, node.device, JOIN_PROTOCOL, request.frame)
-    admitter.perform(effects)
-    node.do(lambda engine, now: engine.joined(now, answer, request.invitation.network))
 
 
 def _agree(world: World, context: ContextId, members: int) -> bool:

@@ -142,7 +142,8 @@ class SimNode:
         if self._stuck is None:
             self.world.redial(self)
             self.perform(self.engine.tick(self.now))
-            self._agree()
+            if self.world.people_vote:
+                self._agree()
         if self.world.now - self._guarded_at >= GUARD_MS:
             own = sum(
                 count for replica in self.engine.replicas.values() for chain, count in replica.vector.items()

@@ -14,7 +14,8 @@ from medsync_protocol.ids import ContextId, DeviceId, MemberId, NetworkId, devic
 from medsync_protocol.journal import OpRecord
 from medsync_protocol.operation import decode_header, op_id_of
 from medsync_protocol.policy import Policies
-from medsync_protocol.ports import Standing
+from medsync_protocol.kinds import Role
+from medsync_protocol.ports import JOIN_PROTOCOL, Standing
 from medsync_sim.chain import Chain
 from medsync_sim.disk import Disk
 from medsync_sim.ledger import Finding, Ledger, Write
@@ -69,6 +70,8 @@ class World:
         self.findings: list[Finding] = []
         self.attacker_won: list[str] = []
         self.facts: dict[str, int | str] = {}
+        self.people_vote = True
+        """Whether honest nodes' people vote for what honest ones propose."""
         self.stash: dict[str, Any] = {}
         """What a scenario's moves leave for its oracle."""
         self.chain: Chain | None = None
@@ -100,6 +103,14 @@ class World:
         self._by_device[node.device] = node
         node.start()
         return node
+
+    def join(self, node: SimNode, admitter: SimNode, role: Role) -> None:
+        """Into the network: the invitation, out of band, and the answer to it."""
+        token = admitter.do(lambda engine, now: engine.invite(now, role, now + 60_000, None))
+        request = node.engine.join_request(node.now, token)
+        answer, effects = admitter.engine.guest(admitter.now, node.device, JOIN_PROTOCOL, request.frame)
+        admitter.perform(effects)
+        node.do(lambda engine, now: engine.joined(now, answer, request.invitation.network))
 
     def name_of(self, device: DeviceId) -> str:
         """For traces."""

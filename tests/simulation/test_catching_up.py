@@ -7,36 +7,43 @@ from functools import partial
 from typing import Any
 
 import pytest
-from medsync_protocol.effects import Serve
+from medsync_protocol.application import Draft
+from medsync_protocol.effects import Effect, Serve
+from medsync_protocol.engine import Engine
 from medsync_protocol.ids import NETWORK_CONTEXT, ContextId, DeviceId
 from medsync_protocol.kinds import Role
-from tests.virtual_network import VirtualNode, World
+from medsync_sim.node import SimNode
+from tests.simulated import CalmWorld
 
 NAMES = ("north", "south", "west", "east")
+
+
+def _submit(engine: Engine, now: int, *, context: ContextId, drafts: list[Draft]) -> tuple[Any, list[Effect]]:
+    return engine.submit(now, context, drafts)
 
 
 class Four:
     """Four members in one context, and what was served to whom."""
 
     def __init__(self) -> None:
-        self.world = world = World(3)
+        self.world = world = CalmWorld(3)
         self.nodes = [world.add(name) for name in NAMES]
         self.served: Counter[tuple[DeviceId, bytes]] = Counter()
         self.north, self.south, self.west, self.east = self.nodes
-        self.north.do(lambda now: self.north.engine.found_network(now, "consortium"))
+        self.north.do(lambda engine, now: engine.found_network(now, "consortium"))
         for node in self.nodes[1:]:
             world.join(node, self.north, Role.MEMBER)
         world.until(lambda: world.converged(NETWORK_CONTEXT))
         roles = [(node.identity.member, Role.MEMBER) for node in self.nodes[1:]]
         self.context: ContextId = self.north.do(
-            lambda now: self.north.engine.create_context(now, "trial", "medsync", "any_admin", roles)
+            lambda engine, now: engine.create_context(now, "trial", "medsync", "any_admin", roles)
         )
         world.until(lambda: len(self.north.engine.replicas[self.context].membership.voters) == len(NAMES))
         world.until(lambda: world.converged(self.context))
         for node in self.nodes:
             self._count(node)
 
-    def _count(self, node: VirtualNode) -> None:
+    def _count(self, node: SimNode) -> None:
         release = node._release
 
         def counted(effect: Any) -> None:
@@ -46,12 +53,12 @@ class Four:
 
         node._release = counted  # type: ignore[method-assign]
 
-    def write(self, node: VirtualNode, count: int) -> None:
+    def write(self, node: SimNode, count: int) -> None:
         for _ in range(count):
             _, drafts = node.engine.desk(self.context).enrol(self.world.now)
-            node.do(partial(node.engine.submit, context=self.context, drafts=drafts))
+            node.do(partial(_submit, context=self.context, drafts=drafts))
 
-    def held(self, node: VirtualNode, by: VirtualNode) -> int:
+    def held(self, node: SimNode, by: SimNode) -> int:
         replica = node.engine.replicas[self.context]
         chain = by.engine.replicas[self.context].chain
         return replica.vector.get(chain, 0)

@@ -10,11 +10,11 @@ from medsync_protocol.candidate import Plan
 from medsync_protocol.differences import MAX_VERDICTS, Account
 from medsync_protocol.errors import Malformed
 from medsync_protocol.kinds import Plane, Verdict
+from medsync_sim.node import SimNode
 from tests.simulation.test_engine import Hospitals, _anchored, _granted
-from tests.virtual_network import VirtualNode
 
 
-def otherwise(hospitals: Hospitals, node: VirtualNode, change: Callable[[Plan], Plan]) -> None:
+def otherwise(hospitals: Hospitals, node: SimNode, change: Callable[[Plan], Plan]) -> None:
     """From here on the node makes something else of every cut."""
     acceptance = node.engine.checkpoints(hospitals.context).acceptance
     plan = acceptance.plan

@@ -14,25 +14,26 @@ from medsync_protocol.kinds import Role, Verdict
 from medsync_protocol.receipt import Recomputed, decode_receipt
 from medsync_protocol.rule import Effect, Rule, member_actor
 from medsync_protocol.transition import Anchor, check_checkpoint
-from tests.virtual_network import VirtualNode, World
+from medsync_sim.node import SimNode
+from tests.simulated import CalmWorld
 
 
 class Hospitals:
     """north, south and west, a lab, and a reader in one network with the context `trial`."""
 
     def __init__(self, seed: int = 0) -> None:
-        self.world = world = World(seed)
+        self.world = world = CalmWorld(seed)
         self.north, self.south, self.west, self.lab, self.reader = self.nodes = [
             world.add(name) for name in ("north", "south", "west", "lab", "reader")
         ]
-        self.north.do(lambda now: self.north.engine.found_network(now, "consortium"))
+        self.north.do(lambda engine, now: engine.found_network(now, "consortium"))
         for node in self.nodes[1:]:
             world.join(node, self.north, Role.READER if node is self.reader else Role.MEMBER)
         world.until(lambda: world.converged(NETWORK_CONTEXT))
         roles = [(n.identity.member, Role.MEMBER) for n in (self.south, self.west, self.lab)]
         roles.append((self.reader.identity.member, Role.READER))
         self.context: ContextId = self.north.do(
-            lambda now: self.north.engine.create_context(
+            lambda engine, now: engine.create_context(
                 now, "trial", "medsync", "any_admin", roles, [self.reader.identity.member]
             )
         )
@@ -40,13 +41,13 @@ class Hospitals:
         world.until(lambda: len(self.replica(self.north).membership.voters) == 4)
         world.until(lambda: world.converged(self.context))
 
-    def replica(self, node: VirtualNode) -> Any:
+    def replica(self, node: SimNode) -> Any:
         return node.engine.replicas[self.context]
 
-    def submit(self, node: VirtualNode, drafts: Any) -> Any:
-        return node.do(lambda now: node.engine.submit(now, self.context, drafts))
+    def submit(self, node: SimNode, drafts: Any) -> Any:
+        return node.do(lambda engine, now: engine.submit(now, self.context, drafts))
 
-    def desk(self, node: VirtualNode) -> Any:
+    def desk(self, node: SimNode) -> Any:
         return node.engine.desk(self.context)
 
 
@@ -58,8 +59,8 @@ def hospitals() -> Hospitals:
 def test_members_join_by_invitation_and_all_see_all(hospitals: Hospitals) -> None:
     roots = {hospitals.replica(node).membership.root() for node in hospitals.nodes}
     assert len(roots) == 1
-    assert len(hospitals.world.links) == 10
-    assert not any(node.misbehaved for node in hospitals.nodes)
+    assert len(hospitals.world.network.links) == 10
+    assert not any(node.faults for node in hospitals.nodes)
 
 
 def test_the_first_members_that_may_write_become_voters(hospitals: Hospitals) -> None:
@@ -70,7 +71,7 @@ def test_the_first_members_that_may_write_become_voters(hospitals: Hospitals) ->
 def test_a_removed_member_learns_of_it_and_reads_nothing_written_after(hospitals: Hospitals) -> None:
     world, lab = hospitals.world, hospitals.lab
     member = lab.identity.member
-    hospitals.north.do(lambda now: hospitals.north.engine.remove(now, hospitals.context, member))
+    hospitals.north.do(lambda engine, now: engine.remove(now, hospitals.context, member))
     world.until(lambda: lab.noticed("removed"))
     _, drafts = hospitals.desk(hospitals.south).enrol(world.now)
     done = hospitals.submit(hospitals.south, drafts)
@@ -88,7 +89,7 @@ def test_what_a_removed_member_writes_is_void(hospitals: Hospitals) -> None:
     _, drafts = hospitals.desk(lab).enrol(world.now)
     done = hospitals.submit(lab, drafts)
     member = lab.identity.member
-    hospitals.north.do(lambda now: hospitals.north.engine.remove(now, hospitals.context, member))
+    hospitals.north.do(lambda engine, now: engine.remove(now, hospitals.context, member))
     wire = lab.wire(hospitals.context, done.chain, done.seq)
     hospitals.north.perform(hospitals.replica(hospitals.north).receive(world.now, wire))
     verdict = hospitals.replica(hospitals.north).verdict(done.chain, done.seq)
@@ -123,11 +124,11 @@ def test_a_directive_that_came_before_its_subject_is_read_again_after_every_rest
         west.start()
         assert len(hospitals.replica(west).application.directives(subject)) == 1
 
-def _promoted(hospitals: Hospitals, *nodes: VirtualNode) -> None:
+def _promoted(hospitals: Hospitals, *nodes: SimNode) -> None:
     """Admins too."""
     north = hospitals.north
     for node in nodes:
-        north.do(lambda now, node=node: north.engine.set_role(now, hospitals.context, node.identity.member, Role.ADMIN))
+        north.do(lambda engine, now, node=node: engine.set_role(now, hospitals.context, node.identity.member, Role.ADMIN))
     hospitals.world.until(lambda: all(hospitals.replica(node).role is Role.ADMIN for node in nodes))
     hospitals.world.until(lambda: hospitals.world.converged(hospitals.context))
 
@@ -138,7 +139,7 @@ def test_admins_that_removed_each_other_unheard_are_judged_alike_after_the_heal(
     others = [n for n in hospitals.nodes if n not in (south, west)]
     world.partition([south], [west], others)
     for one, other in ((south, west), (west, south)):
-        one.do(lambda now, one=one, other=other: one.engine.remove(now, hospitals.context, other.identity.member))
+        one.do(lambda engine, now, one=one, other=other: engine.remove(now, hospitals.context, other.identity.member))
     world.run(2_000)
     world.heal()
     stay = [*others, south]
@@ -154,8 +155,8 @@ def test_whose_admission_a_demotion_voided_is_told(hospitals: Hospitals) -> None
     world.until(lambda: world.converged(NETWORK_CONTEXT))
     _promoted(hospitals, south)
     world.partition([south, hospitals.west], [n for n in hospitals.nodes if n not in (south, hospitals.west)])
-    north.do(lambda now: north.engine.set_role(now, hospitals.context, south.identity.member, Role.MEMBER))
-    south.do(lambda now: south.engine.admit(now, hospitals.context, late.identity.member, Role.MEMBER))
+    north.do(lambda engine, now: engine.set_role(now, hospitals.context, south.identity.member, Role.MEMBER))
+    south.do(lambda engine, now: engine.admit(now, hospitals.context, late.identity.member, Role.MEMBER))
     world.until(lambda: hospitals.context in late.engine.replicas and hospitals.replica(late).role is not None)
     world.heal()
     world.until(lambda: hospitals.replica(late).role is None)
@@ -189,10 +190,10 @@ def _request(hospitals: Hospitals, subject: SubjectRef) -> Request:
     )  # fmt: skip
 
 
-def _ask(hospitals: Hospitals, subject: SubjectRef, custodian: VirtualNode) -> Any:
+def _ask(hospitals: Hospitals, subject: SubjectRef, custodian: SimNode) -> Any:
     lab, world = hospitals.lab, hospitals.world
     request = _request(hospitals, subject)
-    name = lab.do(lambda now: lab.engine.ask(now, hospitals.context, custodian.identity.member, request))
+    name = lab.do(lambda engine, now: engine.ask(now, hospitals.context, custodian.identity.member, request))
     world.until(lambda: name in lab.engine.asking.answers)
     return lab.engine.asking.take_answer(name)
 
@@ -210,7 +211,7 @@ def test_a_question_whose_link_broke_is_put_again_and_decided_once(hospitals: Ho
     subject = _granted(hospitals)
     request = _request(hospitals, subject)
     before = hospitals.replica(north).vector[hospitals.replica(north).chain]
-    name = lab.do(lambda now: lab.engine.ask(now, hospitals.context, north.identity.member, request))
+    name = lab.do(lambda engine, now: engine.ask(now, hospitals.context, north.identity.member, request))
     world.partition([lab], [n for n in hospitals.nodes if n is not lab])
     world.run(1_000)
     world.heal()
@@ -258,8 +259,8 @@ def test_a_revocation_is_effective_once_its_home_holds_it_and_the_next_answer_is
 def _anchored(hospitals: Hospitals) -> None:
     north = hospitals.north
     anchor = Anchor(chain_id=0x4D53, contract=0xA11CE)
-    opening = north.do(lambda now: north.engine.opening(now, hospitals.context, anchor, 0, 30 * 86_400))
-    north.do(lambda now: north.engine.register_anchor(now, hospitals.context, opening, 7))
+    opening = north.do(lambda engine, now: engine.opening(now, hospitals.context, anchor, 0, 30 * 86_400))
+    north.do(lambda engine, now: engine.register_anchor(now, hospitals.context, opening, 7))
     hospitals.world.until(
         lambda: all(n.engine.checkpoints(hospitals.context).anchoring is not None for n in hospitals.nodes)
     )
@@ -278,7 +279,7 @@ def _signed(hospitals: Hospitals, k: int) -> Certificate:
     return certificate
 
 
-def _accept(hospitals: Hospitals, certificate: Certificate, nodes: list[VirtualNode] | None = None) -> None:
+def _accept(hospitals: Hospitals, certificate: Certificate, nodes: list[SimNode] | None = None) -> None:
     for node in nodes or hospitals.nodes:
         node.perform(
             node.engine.observe(hospitals.world.now, hospitals.context, certificate.k, certificate.digest, True)
@@ -303,7 +304,7 @@ def test_a_member_admitted_after_the_anchoring_learns_of_it_without_reconnecting
     world.until(lambda: world.converged(NETWORK_CONTEXT))
     _anchored(hospitals)
     world.run(2_000)
-    north.do(lambda now: north.engine.admit(now, hospitals.context, late.identity.member, Role.MEMBER))
+    north.do(lambda engine, now: engine.admit(now, hospitals.context, late.identity.member, Role.MEMBER))
     world.until(lambda: hospitals.context in late.engine.replicas)
     world.until(lambda: late.engine.checkpoints(hospitals.context).anchoring is not None)
 
@@ -372,9 +373,9 @@ def test_when_the_block_vanishes_verdicts_thaw_and_the_checkpoint_is_signed_agai
 def test_a_removal_from_the_network_is_followed_in_its_contexts(hospitals: Hospitals) -> None:
     world, lab = hospitals.world, hospitals.lab
     member = lab.identity.member
-    hospitals.north.do(lambda now: hospitals.north.engine.remove(now, NETWORK_CONTEXT, member))
+    hospitals.north.do(lambda engine, now: engine.remove(now, NETWORK_CONTEXT, member))
     world.until(lambda: member not in hospitals.replica(hospitals.south).membership.members)
-    world.until(lambda: not any(lab.device in pair for pair in world.links))
+    world.until(lambda: not any(lab.device in pair for pair in world.network.links))
     assert lab.noticed("removed")
 
 
@@ -382,7 +383,7 @@ def test_who_was_away_when_it_was_removed_learns_of_it_at_a_door(hospitals: Hosp
     world, lab = hospitals.world, hospitals.lab
     lab.crash()
     hospitals.north.do(
-        lambda now: hospitals.north.engine.remove(now, NETWORK_CONTEXT, lab.identity.member)
+        lambda engine, now: engine.remove(now, NETWORK_CONTEXT, lab.identity.member)
     )
     world.run(5_000)
     lab.start()
@@ -425,7 +426,7 @@ def test_a_candidate_that_comes_before_its_predecessors_acceptance_is_not_forgot
     first, north = _signed(hospitals, 1), hospitals.north
     _granted(hospitals)
     _accept(hospitals, first, [north])
-    north.do(lambda now: north.engine.propose(now, hospitals.context))
+    north.do(lambda engine, now: engine.propose(now, hospitals.context))
     hospitals.world.run(500)
     _accept(hospitals, first, [node for node in hospitals.nodes if node is not north])
     hospitals.world.run(3_000)

@@ -10,8 +10,8 @@ from medsync_protocol.actions import Action, Admit, Merge, encode_action
 from medsync_protocol.ids import ChainId, OpId
 from medsync_protocol.joining import card_of
 from medsync_protocol.kinds import OpKind, Plane, Role, Verdict
+from medsync_sim.node import SimNode
 from tests.simulation.test_engine import Hospitals
-from tests.virtual_network import VirtualNode
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def hospitals() -> Hospitals:
     return Hospitals()
 
 
-def _made(hospitals: Hospitals, author: VirtualNode, action: Action | None, seq: int, prev: OpId, mark: bytes) -> bytes:
+def _made(hospitals: Hospitals, author: SimNode, action: Action | None, seq: int, prev: OpId, mark: bytes) -> bytes:
     """An operation of a chain of its own that the author's engine knows nothing of; None: a data operation."""
     replica = hospitals.replica(author)
     plane, kind, payload = Plane.DATA, OpKind.BATCH, b"\x00" + mark
@@ -35,7 +35,7 @@ def _made(hospitals: Hospitals, author: VirtualNode, action: Action | None, seq:
     return ops.build(header, mark.ljust(24, b"."), [(b"", payload)], author.identity.device_seed).wire
 
 
-def _show(hospitals: Hospitals, author: VirtualNode, to: VirtualNode, *wires: bytes) -> None:
+def _show(hospitals: Hospitals, author: SimNode, to: SimNode, *wires: bytes) -> None:
     to.perform(to.engine.frame_received(hospitals.world.now, author.device, frames.ops(hospitals.context, wires)))
 
 

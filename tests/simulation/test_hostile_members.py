@@ -16,8 +16,8 @@ from medsync_protocol.frames import FrameKind
 from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, DeviceId
 from medsync_protocol.kinds import OpKind, Plane, Verdict
 from medsync_protocol.ports import JOIN_PROTOCOL, NOTICE_PROTOCOL
+from medsync_sim.node import SimNode
 from tests.simulation.test_engine import Hospitals
-from tests.virtual_network import VirtualNode
 
 _SHARED: dict[str, Hospitals] = {}
 STRANGER = DeviceId(bytes(32))
@@ -35,7 +35,7 @@ def _shared() -> Hospitals:
 
 
 def _forge(
-    hospitals: Hospitals, node: VirtualNode, entries: list[tuple[bytes, bytes]], *, plane: int, kind: int,
+    hospitals: Hospitals, node: SimNode, entries: list[tuple[bytes, bytes]], *, plane: int, kind: int,
     heads: tuple[Any, ...] | None = None, chain: ChainId | None = None,
 ) -> bytes:  # fmt: skip
     """An operation signed by the node's device that its own engine would never write."""
