@@ -19,7 +19,7 @@ from medsync_node.rows import INDEX_BITS, unpack_rows
 
 FLUSH_ENTRIES: Final = 32_768  # ids held in memory before they are written as chunks: about 1.5 MB
 _CHUNKS_A_STATEMENT: Final = 64
-_UPTO: Final = "access inverted up to"
+INVERTED_UPTO: Final = "access inverted up to"
 
 Row = tuple[int, int, int]  # index, kind, subject tag
 
@@ -36,7 +36,7 @@ class AccessIndex:
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Take up where the last process stopped."""
-        found = connection.execute("SELECT value FROM facts WHERE name = ?", (_UPTO,)).fetchone()
+        found = connection.execute("SELECT value FROM facts WHERE name = ?", (INVERTED_UPTO,)).fetchone()
         self.upto = int.from_bytes(found[0], "big") if found else 0
         later = connection.execute(
             "SELECT id, rows FROM ops WHERE id > ? AND kinds != 0 ORDER BY id", (self.upto,)
@@ -101,7 +101,7 @@ class AccessIndex:
             part = chunks[start : start + width]
             marks = ",".join(["(?,?,?,?)"] * (len(part) // 4))
             connection.execute(f"INSERT INTO access (tag, kind, first, ids) VALUES {marks}", part)
-        connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (_UPTO, upto.to_bytes(8, "big")))
+        connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (INVERTED_UPTO, upto.to_bytes(8, "big")))
         connection.execute("COMMIT")
         with self._lock:
             self._tail = {}
@@ -146,7 +146,7 @@ def _newest_written(
         "SELECT ids FROM access WHERE tag = ? AND kind = ? AND first < ? ORDER BY first DESC", (tag, kind, before)
     )
     for (packed,) in chunks:
-        ids = _unpack_ids(packed)
+        ids = unpack_ids(packed)
         end = bisect_left(ids, before)
         found.extend(reversed(ids[max(0, end - (limit - len(found))) : end]))
         if len(found) >= limit:
@@ -164,7 +164,7 @@ def _oldest_written(
         (tag, kind, after),
     )
     for (packed,) in chunks:
-        ids = _unpack_ids(packed)
+        ids = unpack_ids(packed)
         start = bisect_right(ids, after)
         found.extend(ids[start : start + limit - len(found)])
         if len(found) >= limit:
@@ -177,7 +177,7 @@ def _chunk_around(connection: sqlite3.Connection, tag: int, kind: int, number: i
         "SELECT first, ids FROM access WHERE tag = ? AND kind = ? AND first <= ? ORDER BY first DESC LIMIT 1",
         (tag, kind, number),
     ).fetchone()
-    return (row[0], _unpack_ids(row[1])) if row else (number, [])
+    return (row[0], unpack_ids(row[1])) if row else (number, [])
 
 
 def _rewrite(connection: sqlite3.Connection, tag: int, kind: int, first: int, ids: list[int]) -> None:
@@ -199,7 +199,8 @@ def _pack_ids(ids: Iterable[int]) -> bytes:
     return packed.tobytes()
 
 
-def _unpack_ids(packed: bytes) -> list[int]:
+def unpack_ids(packed: bytes) -> list[int]:
+    """The ids of a chunk, ascending."""
     ids = array("q")
     ids.frombytes(packed)
     if sys.byteorder == "big":

@@ -15,9 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from medsync_node import key_file
+from medsync_node import key_file, schema
 from medsync_node.home import Home
 from medsync_node.key_file import Keys, Renewal
+from medsync_node.rows import value_crc
 from medsync_node.store_reader import secret_place
 from medsync_protocol.crypto import seal, unseal
 from medsync_protocol.errors import Malformed, OperatorError
@@ -66,12 +67,14 @@ def reseal(journal: Path, old: bytes, new: bytes) -> None:
         with closing(sqlite3.connect(journal, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = ON")
+            schema.prepare(connection)
             connection.execute("BEGIN IMMEDIATE")
-            held = connection.execute("SELECT rowid, name, context, key, value FROM named_values WHERE secret").fetchall()
-            for row, name, context, key, value in held:
+            held = connection.execute("SELECT rowid, at, name, context, key, value FROM named_values WHERE secret").fetchall()
+            for row, at, name, context, key, value in held:
                 place = secret_place(name, context, key)
                 again = seal(new, _opened(value, old, new, place), nonce=os.urandom(24), associated=place)
-                connection.execute("UPDATE named_values SET value = ? WHERE rowid = ?", (again, row))
+                crc = value_crc(at, name, context, key, True, again)
+                connection.execute("UPDATE named_values SET value = ?, crc = ? WHERE rowid = ?", (again, crc, row))
             connection.execute("COMMIT")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.Error as error:

@@ -8,18 +8,24 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from medsync_protocol.codec import pack
+from medsync_protocol.errors import Malformed
 from medsync_protocol.ids import ChainId, ContextId
 from medsync_protocol.journal import IndexRow, OpRecord
+from medsync_protocol.operation import decode_header
 
 FOLDS: Final = 1
 OWN: Final = 2
 _PLANE_SHIFT: Final = 8
 INDEX_BITS: Final = 12  # an operation has at most 4,096 entries
 _ROW: Final = struct.Struct("<HHq")  # index, kind, subject tag
+_SIDE: Final = struct.Struct("<qqq")  # flags, kinds, moment
 _KIND_BITS: Final = 63
+MOMENT_MAX: Final = 2**62 - 1  # a time of the year 4,000,000: what SQLite's integers and positions made of it hold
 
-OP_COLUMNS: Final = "id, chain, seq, context, flags, kinds, head_crc, crc, header, signature, rows, body"
-OP_COLUMN_COUNT: Final = 12
+OP_COLUMNS: Final = "id, chain, seq, context, flags, kinds, head_crc, crc, header, signature, rows, body, moment, side_crc"
+OP_COLUMN_COUNT: Final = 14
+RECORD_COLUMNS: Final = "seq, flags, head_crc, crc, header, signature, body"
+"""What `op_record` reads."""
 
 
 class Damaged(ValueError):
@@ -51,11 +57,40 @@ def unpack_rows(packed: bytes) -> list[tuple[int, int, int]]:
 
 def op_columns(number: int, chain: int, context: int, record: OpRecord) -> tuple[Any, ...]:
     """The values for OP_COLUMNS."""
-    head = head_crc(record)
+    head, flags, kinds = head_crc(record), flags_of(record), kinds_mask({row.kind for row in record.rows})
+    rows, moment = pack_rows(record.rows), moment_of(record.header)
     return (
-        number, chain, record.seq, context, flags_of(record), kinds_mask({row.kind for row in record.rows}),
-        head, zlib.crc32(record.body, head), record.header, record.signature, pack_rows(record.rows), record.body,
+        number, chain, record.seq, context, flags, kinds, head, zlib.crc32(record.body, head), record.header,
+        record.signature, rows, record.body, moment, side_crc(flags, kinds, rows, moment),
     )  # fmt: skip
+
+
+def moment_of(header: bytes) -> int:
+    """When its author wrote it (`Header.hlc`), by which the log is ordered; 0 for a header that can't be read."""
+    try:
+        return min(decode_header(header).hlc, MOMENT_MAX)
+    except Malformed:
+        return 0
+
+
+def side_crc(flags: int, kinds: int, rows: bytes, moment: int) -> int:
+    """Of what stands beside an operation, and can change without it."""
+    return zlib.crc32(rows, zlib.crc32(_SIDE.pack(flags, kinds, moment)))
+
+
+def value_crc(at: int, name: str, context: bytes, key: bytes, secret: int, value: bytes) -> int:
+    """Of a named value as it is stored, at its place."""
+    return zlib.crc32(value, zlib.crc32(pack([at, name, context, key, int(secret)])))
+
+
+def check_value(crc: int, *columns: Any) -> None:
+    """Of the columns that `value_crc` takes. Raises Damaged."""
+    try:
+        whole = value_crc(*columns) == crc
+    except TypeError:  # SQLite gives back what the page says, whatever the column's type
+        whole = False
+    if not whole:
+        raise Damaged(f"a value of the table {columns[1]!r} fails its checksum")
 
 
 def head_crc(record: OpRecord) -> int:
@@ -72,10 +107,14 @@ def op_record(
     Raises Damaged when a checksum differs.
     """
     seq, flags, head, crc, header, signature, body = columns
-    record = OpRecord(
-        context, chain, seq, flags >> _PLANE_SHIFT, bool(flags & FOLDS), bool(flags & OWN), header, signature,
-        body or b"",
-    )  # fmt: skip
-    if head_crc(record) != head or (body is not None and zlib.crc32(body, head) != crc):
-        raise Damaged(f"seq {seq}")
+    try:
+        record = OpRecord(
+            context, chain, seq, flags >> _PLANE_SHIFT, bool(flags & FOLDS), bool(flags & OWN), header, signature,
+            body or b"",
+        )  # fmt: skip
+        whole = head_crc(record) == head and (body is None or zlib.crc32(body, head) == crc)
+    except (TypeError, OverflowError):  # SQLite gives back what the page says, whatever the column's type
+        whole = False
+    if not whole:
+        raise Damaged(f"an operation's row fails its checksum, seq {seq}")
     return record

@@ -10,9 +10,11 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
+from medsync_node.rows import moment_of, side_crc, value_crc
 from medsync_protocol.errors import OperatorError
 
 APPLICATION_ID: Final = 0x4D534A31  # "MSJ1": tells `file` and us that this is a journal of ours
+CHECKSUMS: Final = 2  # the version from which on every row of operations and values has one
 PAGE_BYTES: Final = 4096  # the fastest of 4, 8, 16 and 32 KiB for single entries, level with 8 for batches
 
 _VERSION_1: Final = """
@@ -48,7 +50,19 @@ def _run(script: str) -> Migration:
     return migrate
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (_run(_VERSION_1),)
+def _times_and_checksums(connection: sqlite3.Connection) -> None:
+    """Version 2: rows of the log in the order of their operations' times; checksums of what had none."""
+    connection.create_function("moment_of", 1, moment_of)
+    connection.create_function("side_crc", 4, side_crc)
+    connection.create_function("value_crc", 6, value_crc)
+    for table, column in (("ops", "moment"), ("ops", "side_crc"), ("named_values", "crc")):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+    connection.execute("UPDATE ops SET moment = moment_of(header), side_crc = side_crc(flags, kinds, rows, moment_of(header))")
+    connection.execute("UPDATE named_values SET crc = value_crc(at, name, context, key, secret, value)")
+    connection.execute("CREATE INDEX ops_by_moment ON ops (context, moment, id, kinds) WHERE kinds != 0")
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (_run(_VERSION_1), _times_and_checksums)
 """Migration n brings version n to n+1. Released ones never change."""
 
 

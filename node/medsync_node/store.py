@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, NoReturn
 
 from medsync_node.access_rows import AccessIndex, Row
-from medsync_node.rows import OP_COLUMN_COUNT, OP_COLUMNS, OWN, kinds_mask, op_columns, unpack_rows
+from medsync_node.rows import OP_COLUMN_COUNT, OP_COLUMNS, OWN, op_columns, side_crc, unpack_rows, value_crc
 from medsync_node.schema import PAGE_BYTES, prepare
 from medsync_node.store_reader import StoreReader, secret_place
 from medsync_protocol.crypto import seal
@@ -242,9 +242,11 @@ class Store:
         op_row, flags, packed, size = held
         written.secrets_gone = written.secrets_gone or len(record.body) < size  # entries were erased
         columns = op_columns(op_row, chain, 0, record)
-        changed = (columns[4] | flags & OWN, kinds_mask({row.kind for row in record.rows}), *columns[6:], op_row)
+        flags, (kinds, *middle), (rows, body, moment, _) = columns[4] | flags & OWN, columns[5:10], columns[10:]
+        changed = (flags, kinds, *middle, rows, body, moment, side_crc(flags, kinds, rows, moment), op_row)
         self._connection.execute(
-            "UPDATE ops SET flags=?, kinds=?, head_crc=?, crc=?, header=?, signature=?, rows=?, body=? WHERE id=?",
+            "UPDATE ops SET flags=?, kinds=?, head_crc=?, crc=?, header=?, signature=?, rows=?, body=?, moment=?, side_crc=?"
+            " WHERE id=?",
             changed,
         )
         before, after = set(unpack_rows(packed)), {(r.index, r.kind, r.subject_tag) for r in record.rows}
@@ -279,9 +281,9 @@ class Store:
         if record.secret:
             value = seal(self._storage_key, value, nonce=os.urandom(24), associated=secret_place(*place))
         self._connection.execute(
-            "INSERT INTO named_values (name, context, key, at, secret, value) VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET at = excluded.at, secret = excluded.secret, value = excluded.value",
-            (*place, written.next_id, record.secret, value),
+            "INSERT INTO named_values (name, context, key, at, secret, value, crc) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT"
+            " DO UPDATE SET at = excluded.at, secret = excluded.secret, value = excluded.value, crc = excluded.crc",
+            (*place, written.next_id, record.secret, value, value_crc(written.next_id, *place, record.secret, value)),
         )
         written.next_id += 1
         written.size += len(value)

@@ -7,12 +7,17 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from pathlib import Path
 from typing import Any, Final
 
 from medsync_node.access_rows import AccessIndex
 from medsync_node.authorship import writers
-from medsync_node.rows import FOLDS, INDEX_BITS, OWN, Damaged, kinds_mask, op_record, unpack_rows
+from medsync_node.row_check import check_rows
+from medsync_node.rows import (
+    FOLDS, INDEX_BITS, MOMENT_MAX, OWN, RECORD_COLUMNS, Damaged, check_value, kinds_mask, moment_of, op_record, unpack_rows,
+)  # fmt: skip
+from medsync_node.schema import CHECKSUMS
 from medsync_protocol.codec import pack
 from medsync_protocol.crypto import unseal
 from medsync_protocol.errors import Malformed, OperatorError
@@ -20,10 +25,12 @@ from medsync_protocol.ids import ChainId, ContextId, DeviceId
 from medsync_protocol.journal import Kept, OpRecord, ValueRecord
 from medsync_protocol.operation import join
 
-NEWEST: Final = 2**62  # above every row id: where paging starts
+_ID_BITS: Final = 62  # of a position: the moment stands above them
+NEWEST: Final = (MOMENT_MAX + 1) << _ID_BITS  # above every position and row id: where paging starts
 _MAX_INDEX: Final = (1 << INDEX_BITS) - 1
+_ALL: Final = 2**62  # entries: no limit
+_ROWS_A_STATEMENT: Final = 500  # parameters of one statement, below any build's limit
 _BACKUP_PAGES: Final = 1024  # pages copied at a time; commits go on meanwhile
-_COLUMNS: Final = "seq, flags, head_crc, crc, header, signature, body"
 
 
 class JournalDamaged(OperatorError):
@@ -32,7 +39,11 @@ class JournalDamaged(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class AccessRow:
-    """Where an access entry stands: `id` is the paging cursor, `wire` its whole operation as held."""
+    """Where an access entry stands: `id` is the paging cursor, `wire` its whole operation as held.
+
+    From the newest on, `id` is a position, `moment << 62 | number`: one order for all pages, whatever arrived when.
+    In order of arrival it is the number alone.
+    """
 
     id: int
     wire: bytes
@@ -103,10 +114,13 @@ class StoreReader:
             yield number, _record(*chains[chain], columns)
 
     def _values(self, connection: sqlite3.Connection) -> Iterator[tuple[int, ValueRecord]]:
+        summed = _version(connection) >= CHECKSUMS
         rows = connection.execute(
-            "SELECT at, name, context, key, secret, value FROM named_values ORDER BY at"
+            f"SELECT {'crc' if summed else '0'}, at, name, context, key, secret, value FROM named_values ORDER BY at"
         )
-        for at, name, context, key, secret, value in rows:
+        for crc, at, name, context, key, secret, value in rows:
+            if summed:
+                _check_value(crc, at, name, context, key, secret, value)
             if secret:
                 value = self._unseal(name, context, key, value)
             yield at, ValueRecord(name, ContextId(context), key, value, bool(secret))
@@ -131,7 +145,7 @@ class StoreReader:
         with self._lock:
             number = self._chain(context, chain)
             rows = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM ops WHERE chain = ? AND seq >= ? AND seq < ? ORDER BY seq",
+                f"SELECT {RECORD_COLUMNS} FROM ops WHERE chain = ? AND seq >= ? AND seq < ? ORDER BY seq",
                 (number, first, end),
             )
             for columns in rows:
@@ -185,19 +199,23 @@ class StoreReader:
     def access_rows(
         self, context: ContextId, kinds: Sequence[int], subject_tag: int | None, *, before: int = NEWEST, limit: int
     ) -> list[AccessRow]:
-        """Entries of these kinds, newest first, with ids below `before`; of one subject, or of the whole context."""
+        """Entries of these kinds, newest first by their operations' times, with positions below `before`.
+
+        Of one subject, or of the whole context. What arrived late stands where it belongs, not where it came.
+        """
+        before = min(before, NEWEST)
         with self._lock:
             if subject_tag is None:
-                ids = self._newest_of_context(context, kinds, before, limit)
+                found = self._newest_of_context(context, kinds, before, limit)
             else:
-                ids = self._index.newest(self._connection, subject_tag, kinds, before, limit)
-            wires = {op_row: self._wire_of(op_row) for op_row in {number >> INDEX_BITS for number in ids}}
-        return [AccessRow(number, wires[number >> INDEX_BITS], number & _MAX_INDEX) for number in ids]
+                found = self._newest_of_subject(subject_tag, kinds, before, limit)
+            wires = {op_row: self._wire_of(op_row) for op_row in {_op_row(position) for position in found}}
+        return [AccessRow(position, wires[_op_row(position)], position & _MAX_INDEX) for position in found]
 
     def access_rows_after(
         self, context: ContextId, kinds: Sequence[int], subject_tag: int | None, *, after: int, limit: int
     ) -> list[AccessRow]:
-        """The same from the other end: oldest first, with ids above `after`."""
+        """The same in order of arrival: what came first is first, with numbers above `after`."""
         with self._lock:
             if subject_tag is None:
                 ids = self._oldest_of_context(context, kinds, after, limit)
@@ -214,25 +232,41 @@ class StoreReader:
 
     def wires_about(self, context: ContextId, subject_tag: int) -> list[bytes]:
         """Every operation with an indexed entry of one subject."""
-        kinds, found, before = list(range(64)), dict[int, bytes](), NEWEST
-        while rows := self.access_rows(context, kinds, subject_tag, before=before, limit=256):
+        kinds, found, after = list(range(64)), dict[int, bytes](), 0
+        while rows := self.access_rows_after(context, kinds, subject_tag, after=after, limit=256):
             found.update((row.id >> INDEX_BITS, row.wire) for row in rows)
-            before = rows[-1].id
+            after = rows[-1].id
         return list(found.values())
+
+    def _newest_of_subject(self, tag: int, kinds: Sequence[int], before: int, limit: int) -> list[int]:
+        """All numbers of one subject are a few bytes each; the moments of their operations order them."""
+        numbers = self._index.newest(self._connection, tag, kinds, 1 << _ID_BITS, _ALL)
+        moments = self._moments(sorted({number >> INDEX_BITS for number in numbers}))
+        positions = (moments[number >> INDEX_BITS] << _ID_BITS | number for number in numbers)
+        return nlargest(limit, (position for position in positions if position < before))
+
+    def _moments(self, op_rows: Sequence[int]) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for start in range(0, len(op_rows), _ROWS_A_STATEMENT):
+            part = op_rows[start : start + _ROWS_A_STATEMENT]
+            marks = ",".join("?" * len(part))  # of the header: the column lies behind the body
+            rows = self._connection.execute(f"SELECT id, header FROM ops WHERE id IN ({marks})", part)
+            found.update((op_row, moment_of(header)) for op_row, header in rows)
+        return found
 
     def _newest_of_context(
         self, context: ContextId, kinds: Sequence[int], before: int, limit: int
     ) -> list[int]:
         found: list[int] = []
         rows = self._connection.execute(
-            "SELECT id, rows FROM ops WHERE context = (SELECT n FROM contexts WHERE id = ?) AND id <= ?"
-            " AND kinds != 0 AND kinds & ? ORDER BY id DESC",
-            (context, before >> INDEX_BITS, kinds_mask(kinds)),
+            "SELECT moment, id, rows FROM ops WHERE context = (SELECT n FROM contexts WHERE id = ?) AND (moment, id) <= (?, ?)"
+            " AND kinds != 0 AND kinds & ? ORDER BY moment DESC, id DESC",
+            (context, before >> _ID_BITS, _op_row(before), kinds_mask(kinds)),
         )
-        for op_row, packed in rows:
+        for moment, op_row, packed in rows:
             indexes = sorted((index for index, kind, _ in unpack_rows(packed) if kind in kinds), reverse=True)
-            numbers = [op_row << INDEX_BITS | index for index in indexes]
-            found += [number for number in numbers if number < before]
+            positions = [moment << _ID_BITS | op_row << INDEX_BITS | index for index in indexes]
+            found += [position for position in positions if position < before]
             if len(found) >= limit:
                 break
         return found[:limit]
@@ -255,7 +289,7 @@ class StoreReader:
 
     def _wire_of(self, op_row: int) -> bytes:
         context, chain, *columns = self._connection.execute(
-            f"SELECT contexts.id, chains.id, {_COLUMNS} FROM ops JOIN chains ON ops.chain = chains.n"
+            f"SELECT contexts.id, chains.id, {RECORD_COLUMNS} FROM ops JOIN chains ON ops.chain = chains.n"
             " JOIN contexts ON chains.context = contexts.n WHERE ops.id = ?",
             (op_row,),
         ).fetchone()
@@ -277,22 +311,13 @@ class StoreReader:
         )
 
     def check(self) -> int:
-        """Read every row against its checksum; how many operations there are. Raises JournalDamaged."""
+        """Read every row against its checksum, and indexes against rows; how many operations. Raises JournalDamaged."""
         connection = _connect(self._path)
         try:
-            verdict: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if verdict != "ok":
-                raise _damaged(verdict)
-            rows = connection.execute(
-                f"SELECT contexts.id, chains.id, {_COLUMNS} FROM ops JOIN chains ON ops.chain = chains.n"
-                " JOIN contexts ON chains.context = contexts.n"
-            )
-            count = 0
-            for context, chain, *columns in rows:
-                _record(context, chain, columns)
-                count += 1
-            return count
-        except sqlite3.DatabaseError as error:
+            return check_rows(connection)
+        except Damaged as error:
+            raise _damaged(str(error)) from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the second: of the schema's text
             raise _damaged(str(error)) from error
         finally:
             connection.close()
@@ -319,6 +344,15 @@ class StoreReader:
             os.close(descriptor)
 
 
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _op_row(position: int) -> int:
+    return (position & (1 << _ID_BITS) - 1) >> INDEX_BITS
+
+
 def secret_place(name: str, context: bytes, key: bytes) -> bytes:
     """Associated data of a secret value: it opens only where it was put."""
     return pack([name, context, key])
@@ -334,7 +368,14 @@ def _record(context: ContextId, chain: ChainId, columns: Any) -> OpRecord:
     try:
         return op_record(context, chain, columns)
     except Damaged as error:
-        raise _damaged(f"an operation's row fails its checksum, {error}") from error
+        raise _damaged(str(error)) from error
+
+
+def _check_value(*columns: Any) -> None:
+    try:
+        check_value(*columns)
+    except Damaged as error:
+        raise _damaged(str(error)) from error
 
 
 def _wire(record: OpRecord) -> bytes:

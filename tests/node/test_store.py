@@ -7,13 +7,14 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from medsync_node import schema
+from medsync_node import access_rows, schema
 from medsync_node.store import CHECKPOINT_BYTES, DiskFailed, Store, Synchronous
 from medsync_node.store_reader import JournalDamaged
 from medsync_protocol.codec import unpack
@@ -233,6 +234,31 @@ def test_a_row_that_changed_is_never_given_out(path: Path, column: str, content:
             with pytest.raises(JournalDamaged) as damaged:
                 attempt()
             assert "checksum" in str(damaged.value) and damaged.value.advice
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ops SET rows = x'0000050001000000'", "ops SET rows = 'text'", "ops SET kinds = 1", "ops SET moment = moment + 1",
+        "named_values SET value = x'00'", "named_values SET at = at + 1", "named_values SET secret = 1", "named_values SET value = 7",
+        "access SET ids = x'0210000000000000'", "access SET tag = tag + 1", "ops SET context = 2",
+        "facts SET value = x'0000000000000000' WHERE name = 'access inverted up to'",
+    ],
+)  # fmt: skip
+def test_what_stands_beside_operations_is_checked_too(path: Path, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_rows, "FLUSH_ENTRIES", 1)
+    with Store(path, storage_key=KEY) as store:
+        store.commit([op(0, rows=((1, ACCESS, 7),)), value(b"a", b"1")], durable=True)
+        store.maintain()
+        assert store.reader.check() == 1
+        with closing(sqlite3.connect(path, isolation_level=None)) as rot:
+            rot.execute(f"UPDATE {change}")
+        with pytest.raises(JournalDamaged) as damaged:
+            store.reader.check()
+        assert damaged.value.advice
+        if "named_values" in change:
+            with pytest.raises(JournalDamaged, match="checksum"):
+                list(store.reader.replay())
 
 
 def test_rotten_pages_are_noticed(path: Path) -> None:

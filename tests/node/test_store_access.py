@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from medsync_node import access_rows
 from medsync_node.store import Store
 from medsync_node.store_reader import NEWEST, AccessRow
 from medsync_protocol.codec import unpack
+from medsync_protocol.ids import KeyId, NetworkId, OpId
 from medsync_protocol.journal import OpRecord
-from tests.node.store_records import ACCESS, CONTEXT, KEY, OTHER, RECEIPT, op
+from medsync_protocol.operation import Header, encode_header
+from tests.node.store_records import ACCESS, CONTEXT, KEY, OTHER, RECEIPT, chain, op
 
 TAGS = [-(2**63), -5, 0, 9, 2**63 - 1]
 
@@ -125,6 +128,38 @@ def test_a_page_that_ends_within_an_operation_goes_on_within_it(tmp_path: Path) 
         for tag in (None, 1):
             listed = [index for _, index in paged(store, [ACCESS], tag, 3)]
             assert listed == [*range(9, -1, -1)] * 2
+
+
+def test_what_arrives_late_stands_where_its_time_puts_it_whatever_was_inverted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a restored backup: one chain's hours came at once, then the other's."""
+    monkeypatch.setattr(access_rows, "FLUSH_ENTRIES", 8)
+    rows = ((0, ACCESS, 1), (1, RECEIPT, 1), (2, ACCESS, 1))
+    times = [(10, 0), (30, 0), (50, 0), (60, 0), (20, 1), (30, 1), (40, 1), (70, 1), (25, 1), (2**63 - 1, 1)]
+    records = [op(seq, of=of, rows=rows, header=written_at(hlc, seq, of)) for seq, (hlc, of) in enumerate(times)]
+    with Store(tmp_path / "journal.db", storage_key=KEY) as store:
+        for record in records:
+            store.commit([record], durable=False)
+            store.maintain()
+        came = sorted(range(len(times)), key=lambda at: (times[at][0], at), reverse=True)
+        expected = [(records[at].header, index) for at in came for index in (2, 0)]
+        for tag, size in itertools.product((None, 1), (1, 3, 1000)):
+            found: list[AccessRow] = []
+            while page := store.reader.access_rows(CONTEXT, [ACCESS], tag, before=found[-1].id if found else NEWEST, limit=size):
+                found += page
+            assert [(unpack(row.wire)[0], row.index) for row in found] == expected
+            assert not store.reader.access_rows(CONTEXT, [ACCESS], tag, before=0, limit=size)
+        arrived = store.reader.access_rows_after(CONTEXT, [ACCESS], 1, after=0, limit=1000)
+        assert [unpack(row.wire)[0] for row in arrived] == [record.header for record in records for _ in (0, 2)]
+        assert {*store.reader.wires_about(CONTEXT, 1)} == {row.wire for row in arrived}
+
+
+def written_at(hlc: int, seq: int, of: int) -> bytes:
+    """An operation's header of that time."""
+    none = bytes(32)
+    return encode_header(Header(
+        network=NetworkId(none), context=CONTEXT, plane=2, chain=chain(of), seq=seq, prev=OpId(none), membership_heads=(), seen_k=0,
+        seen_root=none, key_id=KeyId(none), hlc=hlc, kind=0, entries_root=none, count=3,
+    ))  # fmt: skip
 
 
 def test_a_crash_between_inverting_and_the_next_commit_shows_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

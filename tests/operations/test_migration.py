@@ -69,6 +69,9 @@ async def test_a_kept_home_opens_with_all_that_was_in_it(tmp_path: Path, version
     async with running(home) as north:
         await holds(north, {**facts, "halves": facts["halves"] + 1})
     assert version_of(home) == len(MIGRATIONS)
+    with closing(sqlite3.connect(home.journal_file)) as journal:
+        unknown = journal.execute("SELECT count(*) FROM ops WHERE moment < 1000000000000 << 16").fetchone()
+        assert unknown == (0,), "the log of an older home is in the order of time, too"
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -142,7 +142,10 @@ def routes(node: Node) -> APIRouter:
         outcome: AnswerName | None = None, purpose: str | None = None, since: int | None = None, until: int | None = None,
         cursor: str | None = None, limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 100,
     ) -> AccessPage:  # fmt: skip
-        """Who asked for, released or was refused data, newest first; of one subject, or of all. Reading is logged too."""
+        """Who asked for, released or was refused data, of one subject or of all, newest first by when it was written down.
+
+        So it is whenever it arrived here; a batch of older accesses stands where it was appended. Reading is logged too.
+        """
         replica = find_replica(node, context)
         ref = None if subject is None else find_subject(replica, subject)
         if ref is not None:

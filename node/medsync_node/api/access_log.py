@@ -29,6 +29,7 @@ HALVES: Final[dict[HalfName, Half]] = {
 HALF_NAMES: Final = {half: name for name, half in HALVES.items()}
 ANSWERS: Final = {name: answer for answer, name in ANSWER_NAMES.items()}
 MAX_SCANNED: Final = 20_000  # entries looked at for one page of a filtered list; the cursor goes on from there
+MAX_CURSOR: Final = 38  # digits of a position in the log
 READ_PURPOSE: Final = "HOPERAT"  # reading who looked is running the institution
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ def cursor_of(text: str | None) -> int | None:
     """Where a page begins. Raises Failure."""
     if text is None:
         return None
-    if not text.isdecimal() or len(text) > 19:
+    if not text.isdecimal() or len(text) > MAX_CURSOR:
         raise unprocessable(
             "cursor", "this is no cursor of ours", "give `next` of the page before, unchanged"
         )
