@@ -102,6 +102,10 @@ def _not_persisted() -> list[Patch]:
     return [(effects.Outbox, "take", forgetful)]
 
 
+def _fork_untold() -> list[Patch]:
+    return [(Sync, "proofs", lambda self, now, session, replica: iter(()))]
+
+
 PLANTED: Final = (
     PlantedBug(name="send-before-commit", about="What leaves a node leaves before it is committed.", scenario="faults", patches=_send_before_commit),
     PlantedBug(name="never-synced", about="A durable commit is not synced, and no boot is noticed.", scenario="rotten-disks", patches=_one_of_two_records),
@@ -109,6 +113,7 @@ PLANTED: Final = (
     PlantedBug(name="seq-reuse", about="A restored or shortened journal goes on with its chain.", scenario="rotten-disks", patches=_seq_reuse),
     PlantedBug(name="parked-dropped", about="Operations that waited for an earlier one are dropped when it comes.", scenario="faults", patches=_parked_dropped),
     PlantedBug(name="no-anti-entropy", about="A vector is answered once per link, and nobody asks again.", scenario="faults", patches=_no_anti_entropy),
+    PlantedBug(name="fork-untold", about="Nobody is shown the other branch of a fork.", scenario="equivocating-author", patches=_fork_untold),
     PlantedBug(name="rereads-lost", about="Recovery forgets what waited for a subject's key (this was a real one).", scenario="faults", patches=_rereads_lost),
     PlantedBug(name="checkpoint-not-kept", about="Accepted checkpoints are not written to the journal.", scenario="faults", patches=_not_persisted),
 )  # fmt: skip
