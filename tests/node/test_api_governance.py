@@ -115,5 +115,8 @@ async def test_a_command_says_that_it_only_proposed_whose_votes_it_lacks_and_wha
         assert (asked["ok"], asked["state"], asked["needed"], asked["electors"]) == (True, "proposed", 1, ["south"])
         removal = await typed("member", "remove", "south", "--context", "trial")
         assert removal.startswith("removed south\n"), "of two admins the target has no vote"
+        for named in (("context", "create", "x", "--member", "sout"), ("member", "recover", "south", "sout", "--context", "er")):
+            assert await trio.to_thread.run_sync(run, [*named, "--home", str(tmp_path / "north")]) == 1
+            assert "no member 'sout' here\n  perhaps south; see `medsync member list`" in capsys.readouterr().err
         left = await typed("member", "remove", "east")
         assert left.startswith("removed east\noperation ")

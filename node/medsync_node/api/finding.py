@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from medsync_node.api.problems import not_found, unprocessable
+from medsync_node.nearest import nearest
 from medsync_protocol.ids import NETWORK_CONTEXT, MemberId, SubjectRef
 from medsync_protocol.subject import CARD_PREFIX, read_card
 
@@ -14,28 +16,40 @@ if TYPE_CHECKING:
     from medsync_protocol.replica import Replica
 
 MIN_DIGITS: Final = 8  # of an id's beginning: fewer meet by accident
+NAMED: Final = ("member", "context")  # what has names that are nobody's secret
+SHOWN: Final = 64  # characters of a name that is repeated to whoever gave it
 T = TypeVar("T")
 
 
 def pick(named: str, candidates: Iterable[tuple[bytes, str, T]], noun: str, command: str | None = None) -> T:
     """The one of (id, name, value) that is meant by whole id, name, or the beginning of an id. Raises Failure.
 
-    `command`: what lists them, where that is not `medsync NOUN list`.
+    `command`: what lists them, where that is not `medsync NOUN list`. A name that no member or context has is told with the
+    nearest that there are; what else is named is not repeated, as it may be a patient's.
     """
+    listed = tuple(candidates)
     found = [
         (value, named == id_.hex())
-        for id_, name, value in candidates
+        for id_, name, value in listed
         if named == name or named == id_.hex() or (len(named) >= MIN_DIGITS and id_.hex().startswith(named))
     ]
     exact = [value for value, whole in found if whole]
     chosen = exact or [value for value, _ in found]
     if len(chosen) > 1:
         raise unprocessable(
-            "ambiguous_name", f"{len(chosen)} {noun}s are called that here", "give the whole id"
+            "ambiguous_name", f"{len(chosen)} {noun}s are called {_said(named, noun)} here", "give the whole id"
         )
     if not chosen:
-        raise not_found(f"unknown_{noun}", f"no such {noun} here", f"see `medsync {command or f'{noun} list'}`")
+        see = f"see `medsync {command or f'{noun} list'}`"
+        if noun not in NAMED:
+            raise not_found(f"unknown_{noun}", f"no such {noun} here", see)
+        advice = "; ".join(filter(None, [nearest(named, (name for _, name, _ in listed)), see]))
+        raise not_found(f"unknown_{noun}", f"no {noun} {_said(named, noun)} here", advice)
     return chosen[0]
+
+
+def _said(named: str, noun: str) -> str:
+    return repr(named[:SHOWN]) if noun in NAMED else "that"
 
 
 def network_replica(node: Node) -> Replica:
@@ -71,7 +85,7 @@ def find_replica(node: Node, named: str | None) -> Replica:
 def find_member(replica: Replica, named: str) -> MemberId:
     """A current member of a context by id, unique name or the beginning of its id. Raises Failure."""
     members = replica.membership.members
-    return pick(named, ((member, held.name, member) for member, held in members.items()), "member")
+    return pick(named, ((member, held.name, member) for member, held in members.items()), "member", _members_of(replica))
 
 
 def find_members(replica: Replica, named: Iterable[str]) -> tuple[MemberId, ...]:
@@ -81,7 +95,12 @@ def find_members(replica: Replica, named: Iterable[str]) -> tuple[MemberId, ...]
 
 def find_anyone(replica: Replica, named: str) -> MemberId:
     """As `find_member`, former members included: they stand in the log. Raises Failure."""
-    return pick(named, ((member, name, member) for member, name in member_names(replica).items()), "member")
+    listed = ((member, name, member) for member, name in member_names(replica).items())
+    return pick(named, listed, "member", _members_of(replica))
+
+
+def _members_of(replica: Replica) -> str:
+    return "member list" if replica.context == NETWORK_CONTEXT else f"member list --context {shlex.quote(replica.name)}"
 
 
 def member_names(replica: Replica) -> dict[MemberId, str]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from medsync_client.changes import Changed
 from medsync_client.governance import (
-    Governance, Heir, OpenBallot, PolicyChange, PolicyOffer, PolicyOffers, Proposal, VoteCast,
+    Governance, Heir, OpenBallot, Passed, PolicyChange, PolicyOffer, PolicyOffers, Proposal, VoteCast,
 )  # fmt: skip
 from medsync_node.api.changes import changed, how_to_vote, left_to_ask, voted, voted_for_policy
 from medsync_node.api.finding import find_member, find_replica, member_names, pick
@@ -73,6 +73,11 @@ def _ballots(replica: Replica) -> Iterator[OpenBallot]:
         yield ballot("policy", cast, voters or state.admins(), about=about, policy=policy.name, parameters=given)
 
 
+def _verb(proposal: Open) -> str:
+    named = type(proposal.action).__name__
+    return _VERBS.get(named, named)
+
+
 def proposal_views(replica: Replica) -> tuple[Proposal, ...]:
     """Open proposals, by id."""
     names, me = member_names(replica), replica.member
@@ -82,7 +87,7 @@ def proposal_views(replica: Replica) -> tuple[Proposal, ...]:
 
     return tuple(
         Proposal(
-            id=p.op_id.hex(), action=_VERBS.get(type(p.action).__name__, type(p.action).__name__),
+            id=p.op_id.hex(), action=_verb(p),
             about=_about(replica, p), author=named(p.author), needed=p.needed - len(p.yes),
             yes=tuple(named(member) for member, _, _ in p.yes), no=tuple(map(named, p.no)),
             electors=tuple(sorted(map(named, p.electors))), expires=p.expires,
@@ -108,7 +113,9 @@ def governance_view(replica: Replica) -> Governance:
         quorum=0 if rules is None else rules.quorum(state),
         rotation_owed=tuple(map(named, state.rotation_owed())), k=state.k, ballots=tuple(_ballots(replica)),
         next_policy="" if state.next_policy is None else _policy_in_words(state.next_policy[0]),
-        proposals=proposal_views(replica),
+        proposals=proposal_views(replica), passed=tuple(
+            Passed(action=_verb(one), about=_about(replica, one), author=named(one.author), counts_from=at) for at, one in state.waiting
+        ),
     )  # fmt: skip
 
 
@@ -139,7 +146,7 @@ def routes(node: Node) -> APIRouter:
         """Vote on an open proposal."""
         replica = find_replica(node, context)
         listed = ((p.op_id, "", p.op_id) for p in replica.membership.open_proposals())
-        chosen = pick(proposal, listed, "proposal")
+        chosen = pick(proposal, listed, "proposal", f"policy proposals {replica.name}")
         op = await node.perform(lambda now: engine.endorse(now, replica.context, chosen, body.yes))
         return voted(replica, op, chosen)
 

@@ -1,6 +1,7 @@
 """From what went wrong to what the caller reads: an HTTP status and a Problem with code, message and advice (DESIGN §4).
 
-The statuses are those that `medsync_client.errors` turns back. No message here repeats what the caller sent.
+The statuses are those that `medsync_client.errors` turns back. No message repeats what the caller sent, but for
+names of members and contexts (finding.py).
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from medsync_node.commands.consent_import import import_consent
 from medsync_node.commands.exits import ExitCode
 from medsync_node.commands.options import ContextName, Home, Json, Replicated, examples, millis, node
 from medsync_node.commands.output import moment, show, table
+from medsync_node.nearest import nearest
 
 if TYPE_CHECKING:
     from medsync_client import BlockingClient
@@ -167,9 +168,10 @@ def _finder(client: BlockingClient, context: str) -> FindMember:
             m.id for m in members if named in (m.id, m.name) or (len(named) >= 8 and m.id.startswith(named))
         ]
         if len(found) != 1:
+            hint = nearest(named, (m.name for m in members)) if not found else "give the whole id"
             raise Refused(
-                f"{len(found)} members are called {named!r} here", code="unknown_member",
-                advice=f"see `medsync member list --context {context}`",
+                f"{len(found) or 'no'} member{'s are' if found else ' is'} called {named!r} here", code="unknown_member",
+                advice="; ".join(filter(None, [hint, f"see `medsync member list --context {context}`"])),
             )  # fmt: skip
         return MemberId(bytes.fromhex(found[0]))
 
