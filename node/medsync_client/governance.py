@@ -28,6 +28,15 @@ class Proposal(View):
     vote: str = Field(default="", description="what an elector types to say yes")
 
 
+class Passed(View):
+    """An action that has its votes and waits, as its policy has it, until checkpoint `counts_from`."""
+
+    action: str
+    about: str
+    author: str
+    counts_from: int
+
+
 class OpenBallot(View):
     """A list of voters, or a policy, that some voters want in the place of the one of now.
 
@@ -76,6 +85,7 @@ class Governance(View):
     rotation_owed: tuple[str, ...] = Field(default=(), description="who left and still holds the newest key")
     k: int = 0
     ballots: tuple[OpenBallot, ...] = ()
+    passed: tuple[Passed, ...] = ()
     next_policy: str = Field(default="", description="the policy that the voters chose; it rules from the next checkpoint on")
 
 

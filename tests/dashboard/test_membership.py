@@ -9,14 +9,16 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from medsync_client.contexts import Admission, ContextCreate, Voters
-from medsync_client.governance import Outlook, PolicyOffer, Proposal
+from medsync_client.contexts import Admission, ContextCreate, ContextDetail, Voters
+from medsync_client.governance import Governance, Outlook, Passed, PolicyOffer, Proposal
 from medsync_client.members import Member
 from medsync_node.api.scopes import SCOPES
 from medsync_node.cli import run
 from medsync_node.dashboard.consequences import ruling
 from medsync_node.dashboard.deeds import DEEDS
-from medsync_node.dashboard.facts import Asked, Facts
+from medsync_node.dashboard.facts import Asked, Facts, told
+from medsync_node.dashboard.rendering import page
+from medsync_node.dashboard.sessions import Grant, Session
 from medsync_node.testing.waiting import until
 from tests.dashboard.conftest import Visitor
 from tests.dashboard.world import PHONE, World
@@ -117,11 +119,12 @@ def test_an_admin_votes_leaves_and_changes_the_network(world: World, visit: Visi
     change(visitor, here, "Vote for it too : majority (cool_down=3, delay=1, expiry=10)", "So far: south", "any of them proposes")
     assert "The voters chose majority (cool_down=3, delay=1, expiry=10)" in visitor.text
     assert run(["policy", "proposals", "board", "--home", str(north.home.path)]) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert "the voters chose majority (cool_down=3, delay=1, expiry=10)" in told and "- voters south - south - 1 -" in told
+    listed = " ".join(capsys.readouterr().out.split())
+    assert "the voters chose majority (cool_down=3, delay=1, expiry=10)" in listed and "- voters south - south - 1 -" in listed
     visitor.go(here + "/policy?policy=any_admin")
     assert "the voters chose majority" in visitor.text and visitor.page.locator("main form").count() == 0
     change(visitor, here, "Make a reader of east", "wants votes", "1 of these must agree: south")
+    assert "So far it is only proposed" in visitor.text and "set role east to reader" in visitor.text and "1 of south" in visitor.text
     change(visitor, here, "Leave this context …", "Leave board?", "the admins replaced the key")
     assert "not in this context any more" in visitor.text and north.client.context("board").role is None
     change(visitor, "/members", "Make a reader of east", "Make east a reader of the network cluster?")
@@ -131,8 +134,8 @@ def test_an_admin_votes_leaves_and_changes_the_network(world: World, visit: Visi
 
 def test_without_the_scope_nothing_is_offered_and_nothing_is_done(world: World, visit: Visit) -> None:
     visitor = visit(*(set(SCOPES) - {"govern"}))
-    for page in ("/c/shared/members", "/members"):
-        visitor.go(page)
+    for path in ("/c/shared/members", "/members"):
+        visitor.go(path)
         assert visitor.page.locator("main form, main .acts").count() == 0
     south = world.cluster["south"].member
     with world.signed_in(*(set(SCOPES) - {"govern"})) as small, world.signed_in() as all_of_it:
@@ -161,6 +164,26 @@ def csrf(http: httpx.Client) -> str:
 
 
 SOUTH = Member(id="11" * 32, name="south", role="admin")
+
+
+def test_what_passed_and_waits_is_told_and_a_vain_deed_is_no_success() -> None:
+    rules = Governance(
+        policy="k_of_n", version=1, hash="00" * 32, parameters={"k": 2}, known=True, owner="north", quorum=2, proposals=(), k=3,
+        passed=(Passed(action="admit", about="lab as member", author="north", counts_from=5),),
+    )  # fmt: skip
+    found = ContextDetail.model_validate({
+        "id": "1" * 64, "name": "trial", "application": "medsync", "policy": "k_of_n", "role": "admin", "members": 0, "voters": 0,
+        "quorum": 0, "epoch": 1, "operations": 1, "checkpoint": {}, "member_list": (),
+    })  # fmt: skip
+    session = Session(grant=Grant(scopes=frozenset(SCOPES)), csrf="c", ends=1, seen=0, digest="d")
+    answer = page(
+        "membership.html", session=session, node_name="north", context="trial", called="trial", query={}, path="/c/trial/members", read_only=False,
+        found=found, rules=rules, owns=False, voters=Voters(voters=(), quorum=0), outside=[], may_change=False, roles=(), forked=[], offers=(),
+        told=told, done=("The vote is on record. It is rejected.", True),
+    )  # fmt: skip
+    text = bytes(answer.body).decode()
+    assert "Passed: admit lab as member, by north. It counts from checkpoint 5 on." in text
+    assert '<p class="problem" role="status">The vote is on record. It is rejected.</p>' in text
 
 
 @pytest.mark.parametrize(

@@ -270,7 +270,7 @@ def test_by_keyboard_alone_a_key_is_replaced_and_every_stop_is_seen(world: World
     reach("Replace the key …")
     expect(visitor.page.locator("h1")).to_have_text("Replace the key of shared?")
     reach("Replace the key of shared")
-    expect(visitor.page.get_by_role("status").first).to_have_text("The key is replaced.")
+    expect(visitor.page.get_by_role("status").first).to_have_text("The key is replaced. It counts from now on.")
     assert north.client.context("shared").epoch == before + 1
 
 

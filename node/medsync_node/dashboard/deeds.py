@@ -11,9 +11,10 @@ from typing import Final
 
 from medsync_client import contexts, devices, governance, members
 from medsync_client.calls import Call
+from medsync_client.changes import Changed, Standing
 from medsync_client.errors import BadRequest
 from medsync_client.governance import Change
-from medsync_client.wire import RoleName, Written
+from medsync_client.wire import RoleName
 from medsync_node.dashboard import consequences
 from medsync_node.dashboard.facts import Asked, Facts, named
 from medsync_node.dashboard.rendering import short
@@ -29,14 +30,14 @@ class Deed:
 
     title: Callable[[Facts, Asked], str]
     words: Words
-    call: Callable[[str | None, Asked], Call[Written]]
+    call: Callable[[str | None, Asked], Call[Changed]]
     done: str
     change: Change | None = None
     danger: bool = False
 
 
-def _call(of_context: Callable[[str, Asked], Call[Written]]) -> Callable[[str | None, Asked], Call[Written]]:
-    def made(context: str | None, asked: Asked) -> Call[Written]:
+def _call(of_context: Callable[[str, Asked], Call[Changed]]) -> Callable[[str | None, Asked], Call[Changed]]:
+    def made(context: str | None, asked: Asked) -> Call[Changed]:
         if context is None:
             raise BadRequest("the network has no such thing", code="deed", advice="choose a context first")
         return of_context(context, asked)
@@ -44,11 +45,11 @@ def _call(of_context: Callable[[str, Asked], Call[Written]]) -> Callable[[str | 
     return made
 
 
-def _removal(context: str | None, asked: Asked) -> Call[Written]:
+def _removal(context: str | None, asked: Asked) -> Call[Changed]:
     return members.remove_member(asked.member) if context is None else contexts.remove_from_context(context, asked.member)
 
 
-def _new_role(context: str | None, asked: Asked) -> Call[Written]:
+def _new_role(context: str | None, asked: Asked) -> Call[Changed]:
     if context is None:
         return members.set_role(asked.member, asked.role)
     return contexts.set_context_role(context, asked.member, asked.role)
@@ -102,6 +103,13 @@ DEEDS: Final[Mapping[str, Deed]] = {
     ),
 }  # fmt: skip
 """By the last part of the path."""
+STANDINGS: Final[Mapping[Standing, str]] = {
+    "in-force": "It counts from now on.", "proposed": "So far it is only proposed: whose votes it lacks stands under Waiting for votes.",
+    "waiting": "It has passed, and counts from a coming checkpoint on.", "rejected": "It is rejected.",
+    "void": "It has no effect: something that happened beside it, or a rule, keeps it from counting.",
+}  # fmt: skip
+"""What became of it, after a deed's own words; where it counts, those of a vote are about what was voted on."""
+IN_VAIN: Final = frozenset[Standing]({"rejected", "void"})
 OF_NETWORK: Final = frozenset({"remove", "role"})
 ABOUT_SOMEBODY: Final = frozenset({"admit", "remove", "role", "owner", "recover"})
 WANTS: Final[Mapping[str, tuple[str, ...]]] = {

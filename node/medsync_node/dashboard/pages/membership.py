@@ -16,7 +16,7 @@ from medsync_client.errors import BadRequest, NotFound
 from medsync_client.governance import OpenBallot, Outlook
 from medsync_client.members import Member
 from medsync_node.dashboard.consequences import ruling
-from medsync_node.dashboard.deeds import ABOUT_SOMEBODY, DEEDS, MAX_VOTERS, OF_NETWORK, ROLES, WANTS, Deed
+from medsync_node.dashboard.deeds import ABOUT_SOMEBODY, DEEDS, IN_VAIN, MAX_VOTERS, OF_NETWORK, ROLES, STANDINGS, WANTS, Deed
 from medsync_node.dashboard.facts import Asked, Facts, Parameters, told
 from medsync_node.dashboard.visit import Visit
 
@@ -46,10 +46,13 @@ def may_change(visit: Visit, found: ContextDetail) -> bool:
     return found.role is not None and visit.may(call.method, call.path)
 
 
-def done(visit: Visit) -> str:
-    """What was done just now, in words."""
+def done(visit: Visit) -> tuple[str, bool]:
+    """What was done just now, in words, and whether it came to nothing."""
     deed = DEEDS.get(visit.query.get("done", ""))
-    return "" if deed is None else deed.done
+    standing = next((one for one in STANDINGS if one == visit.query.get("now")), None)
+    if deed is None:
+        return "", False
+    return f"{deed.done} {STANDINGS[standing] if standing is not None else ''}".strip(), standing in IN_VAIN
 
 
 def _parameters(text: str) -> Parameters:
@@ -106,8 +109,8 @@ async def ask_first(visit: Visit) -> Response:
 async def do(visit: Visit) -> Response:
     """Do it."""
     name, deed, context, asked = _deed(visit)
-    await visit.ask(deed.call(context, asked))
-    return visit.go(f"{_home(visit)}?done={name}")
+    made = await visit.ask(deed.call(context, asked))
+    return visit.go(f"{_home(visit)}?done={name}&now={made.state}")
 
 
 async def _facts(visit: Visit, name: str, deed: Deed, context: str | None, asked: Asked) -> Facts:
