@@ -24,13 +24,14 @@ async def tell(world: World, chapter: Chapter) -> None:
     """See the module."""
     founder = world[FOUNDER].client
     founded = await founder.create_network("demo consortium")
-    token = ""
+    used = ""
     for name, place in world.places.items():
         if name == FOUNDER:
             continue
         role: RoleName = "reader" if name == AUDITOR else "member"
         body = InvitationCreate(role=role, seconds=INVITATION_SECONDS, bound_to=place.member.hex())
-        await place.client.join((await founder.invite(body)).invitation)
+        used = (await founder.invite(body)).invitation
+        await place.client.join(used)
     names = list(world.places)
     members = {place.member for place in world.places.values()}
     await world.everywhere(names, lambda name: _known(world, name) == members, "all members to be known")
@@ -46,7 +47,7 @@ async def tell(world: World, chapter: Chapter) -> None:
         network=founded.id, members={m.name: f"{m.role} {m.id[:16]}" for m in seen[FOUNDER].members},
         addresses={name: place.node.transport.addresses[0] for name, place in world.places.items()},
     )  # fmt: skip
-    await _strangers(world, chapter, token)
+    await _strangers(world, chapter, used)
 
 
 def _known(world: World, name: str) -> set[bytes]:
