@@ -44,5 +44,5 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise JournalInUse(
-            "another bridge works in this home", advice="stop it, or give --home another directory"
+            "another bridge works in this home", advice="stop it, or give --bridge-home another directory"
         ) from error

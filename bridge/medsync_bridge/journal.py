@@ -110,7 +110,7 @@ class Journal:
         elif int(row[0], 16) != chain_id:
             raise JournalInUse(
                 f"this home's journal is about chain {chain_name(int(row[0], 16))}, not {chain_name(chain_id)}",
-                advice="give the --rpc of that chain, or another --home",
+                advice="give the --rpc of that chain, or another --bridge-home",
             )
 
     def begin(self, name: str, want: int) -> Errand:

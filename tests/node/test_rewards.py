@@ -306,7 +306,7 @@ async def test_the_command_line_says_what_was_earned_and_why(
     trial: Trial, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def medsync(*words: str, code: int = 0) -> dict[str, Any]:
-        home = ("--node", str(tmp_path / "north"), "--json")
+        home = ("--home", str(tmp_path / "north"), "--json")
         assert await trio.to_thread.run_sync(run, ["reward", *words, *home]) == code, capsys.readouterr().err
         found: dict[str, Any] = json.loads(capsys.readouterr().out)
         return found
@@ -329,7 +329,7 @@ async def test_the_command_line_says_what_was_earned_and_why(
     tree = PayTree({int(payee, 16): int(amount) for payee, amount in proof["earned"].items()})
     assert (hex(tree.root.hash), str(tree.root.sum)) == (proof["tree_hash"], proof["sum"])
     for verb in ("points", "explain", "proof"):
-        assert await trio.to_thread.run_sync(run, ["reward", verb, "trial", "--node", str(tmp_path / "north")]) == 0
+        assert await trio.to_thread.run_sync(run, ["reward", verb, "trial", "--home", str(tmp_path / "north")]) == 0
     said = capsys.readouterr().out
     assert "north: 1\n" in said and "north gave south HRESCH" in said and "has earned 1000 by checkpoint" in said
 

@@ -26,13 +26,13 @@ app = typer.Typer(no_args_is_help=True, help="Post a node's certified checkpoint
 
 READY: Final = "ready"
 LIMITS: Final = Limits()
-_RUN = "bridge run --node north --rpc http://127.0.0.1:5050 --account 0x64b… --key file:account.key"
+_RUN = "bridge run --home north --rpc http://127.0.0.1:5050 --account 0x64b… --key file:account.key"
 
 
 @app.command(epilog=options.examples(_RUN, "bridge run --context trial --fee-cap 5"))
 @paying
 def run(
-    node: options.Node = None,
+    home: options.Home = None,
     context: Annotated[
         list[str] | None, typer.Option("--context", metavar="CONTEXT", help="Only this one; may be repeated.")
     ] = None,
@@ -100,7 +100,7 @@ def run(
 
     tally = trio.run(
         lambda: running.run(
-            settings, options.node_of(node), frozenset(context or ()), report=report, ready=ready,
+            settings, options.node_of(home), frozenset(context or ()), report=report, ready=ready,
             exit_on_eof=exit_on_eof, metrics_port=metrics_port,
             limits=Limits(lag=alert_lag, minutes=alert_minutes, posts=alert_posts),
         )
@@ -112,7 +112,7 @@ def run(
 @app.command(epilog=options.examples("bridge status", "bridge status --json"))
 def status(
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many of the finished ones.")] = 20,
-    home: options.Home = None,
+    bridge_home: options.BridgeHome = None,
     as_json: options.Json = False,
 ) -> None:
     """Show how far the chain is behind, what the money is good for, what the bridge did and had to stop.
@@ -123,7 +123,7 @@ def status(
     errands: list[dict[str, Any]] = []
     standings: list[Standing] = []
     purse: Purse | None = None
-    with read_home(options.home_of(home)) as journal:
+    with read_home(options.bridge_home_of(bridge_home)) as journal:
         if journal is not None:
             errands = _errands(journal, limit)
             standings, purse = journal.ledger.standings(), journal.ledger.purse()
@@ -148,11 +148,11 @@ def resume(
     errand: Annotated[
         str | None, typer.Argument(metavar="[ERRAND]", help="As `bridge status` names it; none: all.")
     ] = None,
-    home: options.Home = None,
+    bridge_home: options.BridgeHome = None,
     as_json: options.Json = False,
 ) -> None:
     """Let what was stopped be tried again, once you know why the contract or the node refused it."""
-    with read_home(options.home_of(home)) as journal:
+    with read_home(options.bridge_home_of(bridge_home)) as journal:
         count = 0 if journal is None else journal.resume(errand)
     show({"resumed": count}, [f"{count} resumed"], as_json=as_json)
 
@@ -162,8 +162,8 @@ def doctor(
     rpc: options.Rpc,
     account: options.Account,
     key: options.Key,
-    node: options.Node = None,
     home: options.Home = None,
+    bridge_home: options.BridgeHome = None,
     as_json: options.Json = False,
 ) -> None:
     """Look at everything the bridge needs, and say what is wrong and what to do. Exit code 1 if anything is."""
@@ -172,9 +172,9 @@ def doctor(
     from medsync_bridge.examining import examine
 
     settings = options.settings_of(
-        home=home, rpc=rpc, account=account, key=key, fee_cap=options.FEE_CAP, tip=0, poll=options.POLL
+        bridge_home=bridge_home, rpc=rpc, account=account, key=key, fee_cap=options.FEE_CAP, tip=0, poll=options.POLL
     )
-    findings = trio.run(examine, settings, options.node_of(node), time.time())
+    findings = trio.run(examine, settings, options.node_of(home), time.time())
     well = all(finding.well for finding in findings)
     rows = [{"name": f.name, "ok": f.well, "found": f.found, "advice": f.advice} for f in findings]
     show({"ok": well, "checks": rows}, _doctor_lines(findings), as_json=as_json)

@@ -57,12 +57,12 @@ def deploy(
     )  # fmt: skip
 
 
-@app.command(epilog=options.examples(f"contract register trial --contract 0x5c1… --node north {ACCOUNT_EXAMPLE}"))
+@app.command(epilog=options.examples(f"contract register trial --contract 0x5c1… --home north {ACCOUNT_EXAMPLE}"))
 @paying
 def register(
     context: Annotated[str, typer.Argument(metavar="CONTEXT", help="Name or id of the context.")],
     contract: Annotated[str, typer.Option("--contract", metavar="ADDRESS", help="The anchor's address.")],
-    node: options.Node = None,
+    home: options.Home = None,
     recovery_days: Annotated[
         int, typer.Option("--recovery-days", min=14, max=365, help="How long a recovery of the voters waits.")
     ] = 30,
@@ -76,7 +76,7 @@ def register(
     from medsync_bridge import anchoring
 
     done = trio.run(
-        anchoring.register, settings, options.node_of(node), context, options.felt(contract, "--contract"),
+        anchoring.register, settings, options.node_of(home), context, options.felt(contract, "--contract"),
         recovery_days * DAY, _teller(as_json),
     )  # fmt: skip
     show(

@@ -19,21 +19,21 @@ NODE_VARIABLE: Final = "MEDSYNC_HOME"
 DEFAULT_NODE: Final = "~/.medsync"
 TOKEN_VARIABLE: Final = "MEDSYNC_TOKEN"
 
-Home = Annotated[
+BridgeHome = Annotated[
     Path | None,
     typer.Option(
-        "--home", metavar="DIR", help=f"The bridge's directory; else ${HOME_VARIABLE}, else {DEFAULT_HOME}."
+        "--bridge-home", metavar="DIR", help=f"The bridge's own directory; else ${HOME_VARIABLE}, else {DEFAULT_HOME}."
     ),
 ]
-Node = Annotated[
-    str | None,
+Home = Annotated[
+    list[str] | None,
     typer.Option(
-        "--node",
+        "--home", "--node",
         metavar="DIR|URL",
-        help=f"The home of the node, or its URL with its token in ${TOKEN_VARIABLE}; "
-        f"else ${NODE_VARIABLE}, else {DEFAULT_NODE}.",
+        help=f"The node's home, as everywhere, or its URL with its token in ${TOKEN_VARIABLE}; "
+        f"else ${NODE_VARIABLE}, else {DEFAULT_NODE}. Its former name is --node.",
     ),
-]
+]  # fmt: skip
 Rpc = Annotated[
     str, typer.Option("--rpc", metavar="URL", envvar="MEDSYNC_RPC", help="A Starknet node's JSON-RPC.")
 ]
@@ -67,16 +67,21 @@ FEE_CAP: Final = DEFAULT_FEE_CAP
 POLL: Final = DEFAULT_POLL
 
 
-def home_of(given: Path | None) -> Path:
+def bridge_home_of(given: Path | None) -> Path:
     """The bridge's directory, absolute."""
     return (given or Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME)).expanduser().absolute()
 
 
-def node_of(given: str | None) -> Address:
-    """The node's API: a URL, or the home of a node on this machine."""
+def node_of(given: list[str] | None) -> Address:
+    """The node's API: a URL, or the home of a node on this machine. Raises BadParameter for more than one.
+
+    Who still means the bridge's directory by --home, beside --node, is told instead of being given another directory.
+    """
     from medsync_client import Address
 
-    where = given or os.environ.get(NODE_VARIABLE) or DEFAULT_NODE
+    if given is not None and len(given) > 1:
+        raise typer.BadParameter("--home is the node's home, and so is --node: give one. The bridge's own directory is --bridge-home")
+    where = (given or [""])[0] or os.environ.get(NODE_VARIABLE) or DEFAULT_NODE
     if where.startswith(("http://", "https://")):
         return Address(url=where, token=os.environ.get(TOKEN_VARIABLE))
     return Address.of_home(Path(where).expanduser().absolute())
@@ -94,11 +99,11 @@ def felt(text: str, what: str) -> int:
 
 
 def settings_of(
-    *, home: Path | None, rpc: str, account: str, key: str, fee_cap: float, tip: int, poll: float
+    *, bridge_home: Path | None, rpc: str, account: str, key: str, fee_cap: float, tip: int, poll: float
 ) -> Settings:
     """The options, parsed. Raises BadParameter."""
     return Settings(
-        home=home_of(home), rpc=rpc, account=felt(account, "--account"), key=key, fee_cap=int(fee_cap * FRI),
+        home=bridge_home_of(bridge_home), rpc=rpc, account=felt(account, "--account"), key=key, fee_cap=int(fee_cap * FRI),
         tip=tip, poll=poll,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ _SHARED: Final[Mapping[str, tuple[Any, Any]]] = {  # name → (type with its opt
     "rpc": (options.Rpc, Parameter.empty),
     "account": (options.Account, Parameter.empty),
     "key": (options.Key, Parameter.empty),
-    "home": (options.Home, None),
+    "bridge_home": (options.BridgeHome, None),
     "fee_cap": (options.FeeCap, options.FEE_CAP),
     "tip": (options.Tip, 0),
     "poll": (options.Poll, options.POLL),

@@ -156,7 +156,7 @@ def propose(
     k: Annotated[int, typer.Option("--k", min=1, help="The accepted checkpoint that names the tree.")],
     contract: Contract,
     tree: TreeFile = None,
-    node: options.Node = None,
+    home: options.Home = None,
     *,
     settings: Settings,
     as_json: bool,
@@ -168,7 +168,7 @@ def propose(
 
     done = trio.run(
         rewarding.propose, settings, _at(contract, pool), None if tree is None else rewarding.read_tree(tree),
-        options.node_of(node), context, k,
+        options.node_of(home), context, k,
         lambda text: progress(text, as_json=as_json),
     )  # fmt: skip
     said = "it was before" if done is None else f"transaction {hexed(done)}"
@@ -230,7 +230,7 @@ def balance(
 
 @app.command(
     epilog=options.examples(
-        f"reward claim 0x2f… --contract 0x7a… --context trial --node ~/.medsync --to 0x9b… {ACCOUNT_EXAMPLE}",
+        f"reward claim 0x2f… --contract 0x7a… --context trial --home ~/.medsync --to 0x9b… {ACCOUNT_EXAMPLE}",
         f"reward claim 0x2f… --contract 0x7a… --tree tree.json --payee-key file:payee.key --to 0x9b… {ACCOUNT_EXAMPLE}",
     )
 )
@@ -243,7 +243,7 @@ def claim(
         str | None,
         typer.Option("--context", metavar="CONTEXT", help="Let the node sign for its member in this context."),
     ] = None,
-    node: options.Node = None,
+    home: options.Home = None,
     tree: TreeFile = None,
     payee_key: Annotated[
         str | None,
@@ -268,7 +268,7 @@ def claim(
 
     recipient = options.felt(to, "--to")
     if context is not None:
-        signer = rewarding.at_node(options.node_of(node), context, recipient)
+        signer = rewarding.at_node(options.node_of(home), context, recipient)
     else:
         assert tree is not None and payee_key is not None, "checked above"
         signer = rewarding.by_key(rewarding.read_tree(tree), payee_key, recipient)

@@ -39,7 +39,7 @@ def terms(
     first: Annotated[
         int | None, typer.Option(min=0, help="The first period that is paid; else the one it is now.")
     ] = None,
-    node: options.Node = None,
+    home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
     """Say, as a voter, what rewards shall be. In force once a quorum of the voters said the same; then they stay."""
@@ -50,16 +50,16 @@ def terms(
         pool=hex(options.felt(pool, "POOL")), contract=hex(options.felt(contract, "--contract")), token=hex(options.felt(token, "--token")),
         window=round(window_days * DAY), salt=hex(salt), per_point=per_point, days=days, cap=cap, least=least, first=first,
     )  # fmt: skip
-    with BlockingClient(options.node_of(node)) as client:
+    with BlockingClient(options.node_of(home)) as client:
         found = client.set_reward_terms(context, body)
     show(found.model_dump(), ["said; in force once a quorum of the voters did, and a checkpoint holds it"], as_json=as_json)
 
 
-def points(context: Context, node: options.Node = None, as_json: options.Json = False) -> None:
+def points(context: Context, home: options.Home = None, as_json: options.Json = False) -> None:
     """What each member earned, period by period, and how far the open one is."""
     from medsync_client import BlockingClient
 
-    with BlockingClient(options.node_of(node)) as client:
+    with BlockingClient(options.node_of(home)) as client:
         found = client.rewards(context)
     show(found.model_dump(), list(_points(found)), as_json=as_json)
 
@@ -87,14 +87,14 @@ def proof(
     payee: Annotated[
         str | None, typer.Option("--payee", metavar="KEY", help="Whose Stark key; else the node's member's.")
     ] = None,
-    node: options.Node = None,
+    home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
     """What a payee has earned, with the proof that the pool takes. With --json it is a file for --tree."""
     from medsync_client import BlockingClient
 
     key = None if payee is None else hex(options.felt(payee, "--payee"))
-    with BlockingClient(options.node_of(node)) as client:
+    with BlockingClient(options.node_of(home)) as client:
         found = client.reward_proof(context, k, key)
     show(found.model_dump(), list(_proof(found)), as_json=as_json)
 
@@ -106,12 +106,12 @@ def _proof(found: RewardProof) -> Iterator[str]:
 
 
 def explain(
-    context: Context, period: Period = None, node: options.Node = None, as_json: options.Json = False
+    context: Context, period: Period = None, home: options.Home = None, as_json: options.Json = False
 ) -> None:
     """Why: each relation of a period that this node may know of, its receipt, and who reported it."""
     from medsync_client import BlockingClient
 
-    with BlockingClient(options.node_of(node)) as client:
+    with BlockingClient(options.node_of(home)) as client:
         found = client.explain_rewards(context, period)
     show(found.model_dump(), list(_explained(found)), as_json=as_json)
 

@@ -40,7 +40,7 @@ def vote(
         str | None, typer.Option("--sweep-to", metavar="ADDRESS", help="For a sweep to this address, not a veto.")
     ] = None,
     amount: Annotated[int | None, typer.Option("--amount", min=1, max=2**128 - 1, help="Of the sweep.")] = None,
-    node: options.Node = None,
+    home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
     """Have the node sign, as its member, against the root that waits in a pool; or for a sweep. Costs nothing."""
@@ -53,11 +53,11 @@ def vote(
     if (sweep_to is None) != (amount is None):
         raise typer.BadParameter("a sweep takes --sweep-to and --amount")
     if sweep_to is None or amount is None:
-        found = trio.run(pool_votes.vote_against, rpc, at, options.node_of(node), context)
+        found = trio.run(pool_votes.vote_against, rpc, at, options.node_of(home), context)
         about = "against the root that waits"
     else:
         to = options.felt(sweep_to, "--sweep-to")
-        found = trio.run(pool_votes.vote_for_sweep, rpc, at, options.node_of(node), context, to, amount)
+        found = trio.run(pool_votes.vote_for_sweep, rpc, at, options.node_of(home), context, to, amount)
         about = f"for a sweep of {amount}"
     lines = [f"{found.voter} votes {about}", "give what --json prints to who carries the votes"]
     show(found.model_dump(), lines, as_json=as_json)
@@ -69,7 +69,7 @@ def veto(
     context: Context,
     contract: Contract,
     vote: Votes,
-    node: options.Node = None,
+    home: options.Home = None,
     *,
     settings: Settings,
     as_json: bool,
@@ -82,7 +82,7 @@ def veto(
 
     at = PoolAddress(contract=options.felt(contract, "--contract"), pool=options.felt(pool, "POOL"))
     done = trio.run(
-        pool_votes.veto, settings, at, options.node_of(node), context, vote,
+        pool_votes.veto, settings, at, options.node_of(home), context, vote,
         lambda text: progress(text, as_json=as_json),
     )  # fmt: skip
     said = "it waited no more" if done.transaction is None else f"transaction {hexed(done.transaction)}"
@@ -100,7 +100,7 @@ def sweep(
     to: To,
     amount: Amount,
     vote: Votes,
-    node: options.Node = None,
+    home: options.Home = None,
     *,
     settings: Settings,
     as_json: bool,
@@ -113,7 +113,7 @@ def sweep(
 
     at = PoolAddress(contract=options.felt(contract, "--contract"), pool=options.felt(pool, "POOL"))
     done = trio.run(
-        pool_votes.sweep, settings, at, options.node_of(node), context, vote, options.felt(to, "--to"), amount,
+        pool_votes.sweep, settings, at, options.node_of(home), context, vote, options.felt(to, "--to"), amount,
         lambda text: progress(text, as_json=as_json),
     )  # fmt: skip
     said = "it was before" if done.transaction is None else f"transaction {hexed(done.transaction)}"

@@ -114,7 +114,7 @@ class Bridge:
 
     def _common(self) -> list[str]:
         chain = self.chain
-        return ["--rpc", chain.url, "--account", chain.account, "--key", f"file:{chain.key_file}", "--home", str(self.home), "--json"]  # fmt: skip
+        return ["--rpc", chain.url, "--account", chain.account, "--key", f"file:{chain.key_file}", "--bridge-home", str(self.home), "--json"]  # fmt: skip
 
     async def do(self, *words: str) -> dict[str, Any]:
         """One command that pays, to its end. Raises ChildFailed with what it said."""
@@ -147,12 +147,12 @@ class Bridge:
         """Open the context on the contract; its founder's node signs."""
         assert self.contract is not None, "deployed before"
         return await self.do(
-            "contract", "register", context, "--contract", self.contract, "--node", str(node)
+            "contract", "register", context, "--contract", self.contract, "--home", str(node)
         )
 
     async def follow(self, node: Path) -> None:
         """Post every certified checkpoint from now on, until the process is stopped."""
-        words = ["bridge", "run", *self._common(), "--poll", POLL, "--node", str(node), "--exit-on-eof"]
+        words = ["bridge", "run", *self._common(), "--poll", POLL, "--home", str(node), "--exit-on-eof"]
         await self.child.tell(json.dumps(words))
 
     def hear(self, text: str) -> None:

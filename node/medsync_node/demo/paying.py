@@ -58,7 +58,7 @@ class Paying:
 
     async def claim(self, context: str, node: Path) -> dict[str, Any]:
         """Have a node's member paid."""
-        return await self.do("claim", "--context", context, "--node", str(node), "--to", RECIPIENT)
+        return await self.do("claim", "--context", context, "--home", str(node), "--to", RECIPIENT)
 
     async def status(self) -> dict[str, Any]:
         """How the pool stands on the chain. Raises ChildFailed."""

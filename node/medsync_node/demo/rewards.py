@@ -163,7 +163,7 @@ async def _claim(world: World, chapter: Chapter, paid: Accepted) -> None:
     same = reward_root(int(proof.pool, 16), top) == paid.statement.reward_root
     chapter.check("the_proof_leads_to_the_statements_root", same and left == 0 and proof.cumulative == str(owed))
     await paying.do("pool fund", "--to", str(2 * owed))
-    await paying.do("propose", at, "--k", str(paid.statement.k), "--node", str(world[FOUNDER].home))
+    await paying.do("propose", at, "--k", str(paid.statement.k), "--home", str(world[FOUNDER].home))
     await paying.ask("devnet_increaseTime", time=WINDOW_SECONDS)
     await paying.do("activate")
     before = await paying.received()
