@@ -128,3 +128,11 @@ def test_the_version_is_the_distributions() -> None:
         assert version("medsync") == PROJECT["project"]["version"]
     except PackageNotFoundError:
         pytest.fail("medsync is not installed: run scripts/setup --test")
+
+
+def test_setup_tells_its_usage_and_installs_nothing_for_a_wrong_word() -> None:
+    helped, wrong = (
+        subprocess.run(["bash", "scripts/setup", word], capture_output=True, text=True, cwd=ROOT, timeout=60) for word in ("--help", "--tset")
+    )
+    assert helped.returncode == 0 and "Usage: scripts/setup [--test]" in helped.stdout
+    assert (wrong.returncode, wrong.stdout) == (2, "") and "no such option: --tset" in wrong.stderr

@@ -62,7 +62,7 @@ def test_the_institutions_quick_start(tmp_path: Path) -> None:
                 continue
             if command.startswith("export "):
                 name, value = command.removeprefix("export ").split("=", 1)
-                environment[name] = value.strip("'")
+                environment[name] = value.strip("'\"").replace("$PWD", str(ROOT)).replace("$PATH", environment["PATH"])
                 continue
             for name, value in known.items():
                 command = command.replace(name, value)
