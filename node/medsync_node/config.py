@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -191,6 +191,7 @@ SETTINGS: Final = (
     Setting("log.level", _one_of(LEVELS), '"info"', "debug, info, warning or error; never patient data"),
     Setting("log.format", _one_of(FORMATS), '"text"', "text or json, on stderr"),
 )  # fmt: skip
+SECRET_SETTINGS: Final = ("passphrase_from", "chain.rpc")  # what may say `file:PATH` or `env:NAME` of a secret
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 
 
@@ -208,7 +209,10 @@ def load(home: Path, environment: Mapping[str, str], flags: Mapping[str, Any]) -
         if value is not None:
             chosen[name] = value, f"--{name.replace('.', '-').replace('_', '-')}"
     checked = {name: _checked(name, value, where) for name, (value, where) in chosen.items()}
-    return _assemble(home.absolute(), checked)
+    config = _assemble(home.absolute(), checked)
+    for problem in _api_problems(config.api):
+        raise problem
+    return config
 
 
 def _checked(name: str, value: Any, where: str) -> Any:
@@ -230,7 +234,6 @@ def _assemble(home: Path, given: Mapping[str, Any]) -> Config:
         certificate=path("api.certificate", None), private_key=path("api.private_key", None),
         client_authority=path("api.client_authority", None), read_only=given.get("api.read_only", False),
     )  # fmt: skip
-    _check_api(api)
     defaults = Config(api=api)
     return Config(
         listen=given.get("listen", defaults.listen),
@@ -244,16 +247,16 @@ def _assemble(home: Path, given: Mapping[str, Any]) -> Config:
     )
 
 
-def _check_api(api: ApiConfig) -> None:
+def _api_problems(api: ApiConfig) -> Iterator[BadSetting]:
     if len(str(api.socket).encode()) > MAX_SOCKET_PATH:
-        raise BadSetting(
+        yield BadSetting(
             f"the API socket's path is longer than {MAX_SOCKET_PATH} bytes",
             advice="use a home with a shorter path, or set api.socket to one",
         )
     if (api.certificate is None) != (api.private_key is None):
-        raise BadSetting("TLS needs both api.certificate and api.private_key", advice="set the other one too")
+        yield BadSetting("TLS needs both api.certificate and api.private_key", advice="set the other one too")
     if api.client_authority is not None and api.certificate is None:
-        raise BadSetting(
+        yield BadSetting(
             "api.client_authority asks callers for certificates, and without TLS nobody shows one",
             advice="set api.certificate and api.private_key, or unset it",
         )
@@ -262,7 +265,7 @@ def _check_api(api: ApiConfig) -> None:
         and api.certificate is None
         and not ipaddress.ip_address(api.listen[0]).is_loopback
     ):
-        raise BadSetting(
+        yield BadSetting(
             "api.listen is no loopback address, and without TLS the token and the record would travel in clear",
             advice="set api.certificate and api.private_key, or listen on 127.0.0.1 behind a proxy that speaks TLS",
         )
@@ -324,33 +327,44 @@ def in_force(home: Path, environment: Mapping[str, str]) -> list[tuple[str, Any,
     return found
 
 
-def problems(home: Path, environment: Mapping[str, str]) -> list[BadSetting]:
-    """Everything that is wrong with a home's settings, where `load` stops at the first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readable:
+    """What can be made of a home's settings: `config` with those that have no meaning (`bad`, by name) left out.
+
+    `config` None: not even the file can be read. `problems` are all there are, where `load` stops at the first.
+    """
+
+    config: Config | None
+    problems: tuple[BadSetting, ...]
+    bad: frozenset[str] = frozenset()
+
+
+def readable(home: Path, environment: Mapping[str, str]) -> Readable:
+    """Everything that is right and wrong with a home's settings; nothing is raised."""
     try:
         given = _read_file(home / "config.toml")
     except BadSetting as error:
-        return [error]
+        return Readable(config=None, problems=(error,))
     found = [_unknown(name) for name in given if name not in _BY_NAME]
     variables = {one.variable: one for one in SETTINGS}
-    chosen = [(name, value, "config.toml") for name, value in given.items() if name in _BY_NAME]
-    chosen += [(variables[v].name, environment[v], f"${v}") for v in variables if v in environment]
-    for name, value, where in chosen:
+    chosen = {name: (value, "config.toml") for name, value in given.items() if name in _BY_NAME}
+    chosen |= {variables[v].name: (environment[v], f"${v}") for v in variables if v in environment}
+    good, bad = {}, set()
+    for name, (value, where) in chosen.items():
         try:
-            _checked(name, value, where)
-        except BadSetting as error:
-            found.append(error)
+            good[name] = _checked(name, value, where)
         except OperatorError as error:
-            found.append(BadSetting(f"{name} ({where}): {error}", advice=error.advice))
+            bad.add(name)
+            told = error if isinstance(error, BadSetting) else BadSetting(f"{name} ({where}): {error}", advice=error.advice)
+            found.append(told)
     for variable in environment:
         near = get_close_matches(variable, variables, 1, cutoff=0.85)
         if variable.startswith("MEDSYNC_") and variable not in variables and near:
             found.append(BadSetting(f"${variable} sets nothing", advice=f"did you mean ${near[0]}?"))
-    if not found:
-        try:
-            load(home, environment, {})
-        except BadSetting as error:
-            found.append(error)
-    return found
+    config = _assemble(home.absolute(), good)
+    if not any(name.startswith("api.") for name in bad):  # what a bad one would have been is not known
+        found += _api_problems(config.api)
+    return Readable(config=config, problems=tuple(found), bad=frozenset(bad))
 
 
 def commented(chosen: Mapping[str, str]) -> str:

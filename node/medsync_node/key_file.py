@@ -29,6 +29,7 @@ MAX_FILE: Final = 64 * 1024  # bytes: ours have 700, and 260 more for each time 
 MAX_MEMORY: Final = 1 << 30  # bytes that a key file may ask of us: 4 times what we write
 MAX_PASSES: Final = 16
 
+JOURNAL: Final = "journal.db"  # beside the key file of a home that has been in use
 RESTORE = "restore it from your backup: without it this home's member and device keys are gone"
 
 
@@ -99,6 +100,24 @@ def refuse_existing(path: Path) -> None:
         raise OperatorError(
             f"{path.name} exists: this home has an identity", advice="name another home with --home"
         )
+
+
+def refuse_orphaning(path: Path) -> None:
+    """Raises OperatorError where a journal lies but no key file: new keys would leave it without its own."""
+    if path.with_name(JOURNAL).exists() and not path.exists():
+        raise _missing(path)
+
+
+def _missing(path: Path) -> OperatorError:
+    if path.with_name(JOURNAL).exists():
+        return OperatorError(
+            f"this home has a journal, but no key file any more: {path} is missing",
+            advice=f"put it back: from a backup (`medsync backup restore` makes a home of one), or copy what `medsync key export` wrote "
+            f"to {path}, which opens under that copy's passphrase. New keys would be another member's",
+        )  # fmt: skip
+    return OperatorError(
+        "this home has no key file", advice="make one with `medsync init NAME`, or name another home with --home"
+    )
 
 
 def create(path: Path, identity: Identity, passphrase: str, *, cost: Cost = Cost.INSTITUTION) -> None:
@@ -207,10 +226,7 @@ def _read(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             fields = json.loads(file.read(MAX_FILE))
     except FileNotFoundError as error:
-        raise OperatorError(
-            "this home has no key file",
-            advice="make one with `medsync init NAME`, or name another home with --home",
-        ) from error
+        raise _missing(path) from error
     except OSError as error:
         raise OperatorError(
             f"cannot read {path.name}: {error.strerror}", advice="run as the user that owns this home"

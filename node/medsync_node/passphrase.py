@@ -26,15 +26,24 @@ def check_source(source: str) -> str:
     )
 
 
+def absolute_source(source: str) -> str:
+    """A source that means the same from any directory: what is kept in a home's settings."""
+    kind, _, rest = source.partition(":")
+    return f"file:{Path(rest).expanduser().absolute()}" if kind == "file" and rest else source
+
+
 ASKED: Final = "passphrase of this home's key file"
 
 
 def read_passphrase(source: str, *, confirm: bool = False, asked: str = ASKED) -> str:
-    """The passphrase from a checked source; a prompt asks for `asked`, twice with `confirm`. Raises KeyFileLocked when there is none."""
+    """The passphrase from a checked source; a prompt asks for `asked`. Raises KeyFileLocked when there is none.
+
+    `confirm`: a new one; a prompt asks twice, and a file must hold one line. (Homes whose passphrase has two go on opening.)
+    """
     kind, _, rest = check_source(source).partition(":")
     if kind == "env":
         return _from_environment(rest)
-    return _from_file(Path(rest).expanduser()) if kind == "file" else _from_terminal(confirm, asked)
+    return _from_file(Path(rest).expanduser(), confirm) if kind == "file" else _from_terminal(confirm, asked)
 
 
 def read_secret(source: str) -> str:
@@ -56,16 +65,30 @@ def _from_environment(name: str) -> str:
     return value
 
 
-def _from_file(path: Path) -> str:
+def _from_file(path: Path, new: bool = False) -> str:
+    """`new`: it is to be kept, so that a file with more than a passphrase in it is a mistake still to be mended."""
+    whole = path.absolute()
+    where = "" if path.is_absolute() else f"; {path} was looked for in the directory that this runs in: give the whole path"
     try:
         with path.open("rb") as file:
             value = file.read(MAX_PASSPHRASE).decode().removesuffix("\n").removesuffix("\r")
-    except (OSError, ValueError) as error:
+    except FileNotFoundError as error:
         raise KeyFileLocked(
-            f"no passphrase can be read from {path.name}", advice="name a text file that holds it alone"
+            f"no passphrase can be read from {whole}: it does not exist", advice=f"put the passphrase there, or name {SOURCES}{where}"
+        ) from error
+    except OSError as error:
+        raise KeyFileLocked(
+            f"no passphrase can be read from {whole}: {error.strerror}",
+            advice="run as the user that may read it, or give the file to that user, mode 0600",
+        ) from error
+    except ValueError as error:
+        raise KeyFileLocked(
+            f"no passphrase can be read from {whole}: it is no text", advice="name a text file that holds it alone"
         ) from error
     if not value:
-        raise KeyFileLocked(f"{path.name} holds no passphrase", advice="name a text file that holds it alone")
+        raise KeyFileLocked(f"{whole} is empty: it holds no passphrase", advice="name a text file that holds it alone")
+    if new and len(value.splitlines()) > 1:
+        raise KeyFileLocked(f"{whole} holds {len(value.splitlines())} lines, not a passphrase alone", advice="leave one line in it")
     return value
 
 

@@ -5,7 +5,7 @@ A root alone says that something differs. Whom to ask, and showing it, are inbox
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,14 +53,14 @@ class Difference:
     theirs: Verdict | None = None
     part: str = ""
 
-    def told(self) -> str:
-        """In words, for `status`."""
+    def told(self, name: Callable[[MemberId], str] = short) -> str:
+        """In words, for `status`; `name` says what a member is called."""
         if self.place is None or self.ours is None or self.theirs is None:
-            return f"{short(self.member)} says of every operation what this node does; what differs is: {self.part}"
+            return f"{name(self.member)} says of every operation what this node does; what differs is: {self.part}"
         chain, seq, op_id = self.place
         return (
             f"the first is operation {short(op_id)} ({short(chain)}, {seq}): {self.ours.name} here, "
-            f"{self.theirs.name} at {short(self.member)}"
+            f"{self.theirs.name} at {name(self.member)}"
         )
 
 

@@ -100,6 +100,24 @@ def test_a_source_without_a_passphrase_locks_with_advice(source: str) -> None:
     assert caught.value.advice
 
 
+def test_what_is_wrong_with_a_passphrases_file_is_told_apart_with_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, words = tmp_path / "p", {}
+    for what, content in (("does not exist", None), ("is empty", b"\n"), ("is no text", b"\xff\xfe"), ("holds 2 lines", b"one\ntwo\n")):
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(KeyFileLocked, match=what) as caught:
+            read_passphrase("file:p", confirm=True)
+        words[str(caught.value)] = caught.value.advice
+        assert str(path) in str(caught.value)
+    assert read_passphrase("file:p") == "one\ntwo", "a home that was made with it goes on opening"
+    with pytest.raises(KeyFileLocked, match="Is a directory"):
+        read_passphrase(f"file:{tmp_path}")
+    assert len(words) == 4 and "whole path" in words[f"no passphrase can be read from {path}: it does not exist"]
+
+
 # -- tokens ---------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from medsync_node import cli, config
+from medsync_node import cli, config, key_file
 from medsync_node.config import BadSetting
 from medsync_node.settings_file import with_setting
 from tests.node.api_world import make_home
@@ -43,6 +43,30 @@ def test_a_setting_is_set_where_its_comment_stands_and_the_rest_stays(home: Path
     assert (home / "config.toml").stat().st_mode & 0o777 == 0o600
     assert medsync(capsys, "config", "set", "log.level", "--default", "--home", str(home))[0] == 0
     assert config.load(home, {}, {}).log_level == "info"
+
+
+def test_a_secrets_file_is_kept_by_its_whole_path_and_no_new_keys_are_made_where_a_journal_lies(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_text("correct horse battery\n")
+    monkeypatch.setattr(key_file.Cost.INSTITUTION, "_value_", key_file.Cost.DEVELOPER.value)
+    whole = f"file:{tmp_path / 'secret'}"
+    assert medsync(capsys, "config", "set", "passphrase_from", "file:secret", "--home", str(home))[0] == 0
+    init = ("init", "south", "--home", "south", "--passphrase-from", "file:secret")
+    assert medsync(capsys, *init)[0] == 0
+    south = tmp_path / "south"
+    monkeypatch.chdir("/")
+    for one in (home, south):
+        assert config.load(one, {}, {}).passphrase_from == whole
+    (south / "journal.db").touch()
+    (south / "key.json").unlink()
+    before = sorted(south.iterdir())
+    for arguments in (("init", "south", "--passphrase-from", whole), ("run",)):
+        assert cli.run([*arguments, "--home", str(south)]) == 1
+        told = capsys.readouterr().err
+        assert "no key file any more" in told and "backup restore" in told and "key export" in told
+    assert {one.name for one in south.iterdir()} <= {*(one.name for one in before), "lock"}
 
 
 def test_what_is_in_force_agrees_with_what_is_loaded(home: Path) -> None:

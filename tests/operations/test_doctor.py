@@ -23,11 +23,14 @@ from medsync_node.authorship import KeyFileForeign
 from medsync_node.doctor.examination import Diagnosis, examine
 from medsync_node.home import Home, write_private
 from medsync_node.store import Store
+from medsync_protocol.anchor_abi import CLASS_HASH
+from medsync_protocol.anchoring import Anchoring, Opening
 from medsync_protocol.codec import pack
-from medsync_protocol.ids import NETWORK_CONTEXT
+from medsync_protocol.ids import NETWORK_CONTEXT, OpId
 from medsync_protocol.journal import ValueRecord
+from medsync_protocol.transition import MIN_RECOVERY_DELAY, Anchor
 from tests.node.api_world import PASSPHRASE, make_home, running
-from tests.node.store_records import op
+from tests.node.store_records import CONTEXT, op
 
 HOUR_MS = 3_600_000
 
@@ -67,13 +70,14 @@ def taken_port() -> Iterator[int]:
 
 @contextmanager
 def answering(body: dict[str, Callable[[], object]]) -> Iterator[str]:
-    """An HTTP server that answers JSON-RPC methods so, and with a page where it knows none."""
+    """An HTTP server that answers JSON-RPC methods so; where it knows none at all, with a page."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            known = body.get(asked["method"])
-            text = json.dumps({"result": known()}) if known else "<html>hello</html>"
+            known, answer = body.get(asked["method"]), {"jsonrpc": "2.0", "id": 1}
+            nothing = json.dumps({**answer, "error": {"code": 20, "message": "Contract not found"}})
+            text = json.dumps({**answer, "result": known()}) if known else nothing if body else "<html>hello</html>"
             self.send_response(200)
             self.end_headers()
             self.wfile.write(text.encode())
@@ -178,12 +182,63 @@ def client_authority_of_words(home: Home) -> None:
     configure(home, 'client_authority = "clients.pem"\n')
 
 
+def passphrase_that_others_may_read(home: Home, mode: int = 0o644) -> None:
+    secret = home.path.with_name("passphrase")
+    secret.write_text(PASSPHRASE + "\n")
+    secret.chmod(mode)
+    text = home.config_file.read_text().replace("env:DOCTOR_PASSPHRASE", f"file:{secret}")
+    write_private(home.config_file, text.encode())
+
+
+OPENING = Opening(
+    anchor=Anchor(chain_id=0x1, contract=0x77), founder=5, genesis=OpId(bytes(32)), members=(7,), verifier=0,
+    recovery_delay=MIN_RECOVERY_DELAY, r=1, s=1,
+)  # fmt: skip
+
+
+def anchored(home: Home, rpc: str) -> None:
+    """A context of this home is anchored, and `chain.rpc` is this one."""
+    record = ValueRecord("anchor", CONTEXT, b"", Anchoring(opening=OPENING, block=3).encode())
+    with Store(home.journal_file, storage_key=bytes(32)) as store:
+        store.commit([record], durable=True)
+    configure(home, f'[chain]\nrpc = "{rpc}"\n')
+
+
+def a_chain_without_the_contract(home: Home) -> Any:
+    return another_chain(home, {})
+
+
+def a_contract_without_the_opening(home: Home) -> Any:
+    return another_chain(home, {"starknet_getClassHashAt": lambda: hex(CLASS_HASH), "starknet_call": lambda: ["0x0"]})
+
+
+def a_contract_of_another_class(home: Home) -> Any:
+    return another_chain(home, {"starknet_getClassHashAt": lambda: "0x5"})
+
+
+@contextmanager
+def another_chain(home: Home, more: dict[str, Callable[[], object]]) -> Iterator[None]:
+    """Of the same name as ours."""
+    with answering({**STARKNET, **more}) as url:
+        anchored(home, url)
+        yield
+
+
+STARKNET: dict[str, Callable[[], object]] = {
+    "starknet_chainId": lambda: "0x1", "starknet_blockNumber": lambda: 9,
+    "starknet_getBlockWithTxHashes": lambda: {"timestamp": 1_700_000_000},
+}  # fmt: skip
+
 PLANTED: dict[str, tuple[str, str, Plant]] = {
     "a home that others may enter": ("file_mode", "north", lambda home: home.path.chmod(0o755)),
     "a key file that others may read": ("file_mode", "key.json", lambda home: home.key_file.chmod(0o644)),
+    "a passphrase that others may read": ("file_mode", "passphrase (mode 0644)", passphrase_that_others_may_read),
+    "a chain of the same name without our contract": ("anchor", "no contract stands at", a_chain_without_the_contract),
+    "a contract that doesn't have our context": ("anchor", "does not have its opening", a_contract_without_the_opening),
+    "a contract of another class": ("anchor", "not of the released", a_contract_of_another_class),
     "a misspelt setting": ("config", "did you mean chain.rpc", lambda home: configure(home, '[chain]\nrcp = "x"\n')),
     "a setting without meaning": ("config", "log.level", lambda home: configure(home, '[log]\nlevel = "loud"\n')),
-    "a key file that is gone": ("key_file", "no key file", lambda home: home.key_file.unlink()),
+    "a key file that is gone from a home in use": ("key_file", "key export", lambda home: home.key_file.unlink()),
     "a damaged key file": ("key_file", "damaged", lambda home: write_private(home.key_file, b"{}")),
     "another home's key file": ("key_file_foreign", "journal was written by", written_by_another),
     "a row that lost its bytes": ("journal_damaged", "checksum", spoil_a_row),
@@ -242,6 +297,50 @@ async def test_a_clock_behind_what_was_written_is_found_and_under_anothers_key_f
     with pytest.raises(KeyFileForeign, match="written by"):
         async with running(home):
             raise AssertionError("it must not start and write as south")
+
+
+def test_an_anchored_context_that_stands_there_is_no_finding_and_without_an_rpc_is_said_to_be_unchecked(home: Home) -> None:
+    digest = OPENING.anchor.digest(OPENING.statement)
+    known = {**STARKNET, "starknet_getClassHashAt": lambda: hex(CLASS_HASH), "starknet_call": lambda: [hex(digest)]}
+    before = home.config_file.read_bytes()
+    with answering(known) as url:
+        anchored(home, url)
+        found = diagnosis(home)
+        assert found.findings == () and "anchors on the chain" in found.checked
+    unreached = diagnosis(home)
+    assert [one.code for one in unreached.findings] == ["chain"]
+    assert unreached.skipped["anchors on the chain"] == "127.0.0.1 does not answer"
+    write_private(home.config_file, before)
+    assert diagnosis(home).skipped["anchors on the chain"] == "no chain.rpc is set"
+
+
+def test_files_of_another_owner_are_one_finding(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    passphrase_that_others_may_read(home, 0o600)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    inside, outside = [one for one in diagnosis(home).findings if one.code == "file_owner"] + [None] * (os.getuid() == 0)
+    assert inside is not None and "journal.db" in inside.what and "key.json" in inside.what and "4711" in inside.what
+    assert outside is None or outside.what.startswith("passphrase "), "root may own what the settings name elsewhere"
+
+
+def test_one_wrong_setting_hides_neither_another_nor_what_the_others_allow_to_check(home: Home) -> None:
+    configure(
+        home,
+        'announce = ["/ip4/127.0.0.1/tcp/99999"]\n[api]\nlisten = "0.0.0.0:0"\ncertificate = "tls.pem"\nprivate_key = "tls.key"\n'
+        '[chain]\nrpc = "http://127.0.0.1:1"\n',
+    )
+    found = diagnosis(home)
+    told = [f"{one.code} {one.what}" for one in found.findings]
+    assert len(told) == 4 and "99999" not in str(found.skipped), told
+    assert "announce" in told[0] and "tls.pem does not exist" in told[1] and "tls.key does not exist" in told[2]
+    assert "does not answer" in told[3]
+    write_private(home.config_file, home.config_file.read_bytes().replace(b'certificate = "tls.pem"\nprivate_key = "tls.key"\n', b""))
+    again = [f"{one.code} {one.what}" for one in diagnosis(home).findings]
+    assert len(again) == 3 and "announce" in again[0] and "loopback" in again[1] and "does not answer" in again[2]
+    configure(home, "depth = -1\n")
+    write_private(home.config_file, home.config_file.read_bytes().replace(b'"http://127.0.0.1:1"', b'"ftp://x"'))
+    last = diagnosis(home)
+    assert len([one for one in last.findings if one.code == "config"]) == 4
+    assert last.skipped["chain RPC"] == "chain.rpc can't be used" and "ports" in last.checked
 
 
 def test_every_wrong_setting_is_told_not_only_the_first(home: Home) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from medsync_node.api.finding import context_replicas, member_names
 from medsync_node.api.members import role_here
 from medsync_node.api.reviews import unfinished_reviews
 from medsync_node.words import not_anchored
-from medsync_protocol.ids import NETWORK_CONTEXT, MemberId, short
+from medsync_protocol.ids import NETWORK_CONTEXT, ChainId, MemberId, device_of, short
 from medsync_protocol.operation import PROTOCOL_VERSION
 from medsync_protocol.parking import MAX_AHEAD_MS, Parked
 from medsync_protocol.rekeying import exposed
@@ -94,7 +95,7 @@ def _warnings(node: Node, contexts: tuple[dict[str, Any], ...]) -> Iterator[str]
             yield f"context {name}: no key that only members hold; an admin's `medsync context rotate` brings one"
         yield from _governance_warnings(node, replica)
         if held.differing:
-            first = f": {held.difference.told()}" if held.difference is not None else ""
+            first = f": {held.difference.told(partial(_name, replica))}" if held.difference is not None else ""
             yield f"context {name}: a proposed checkpoint differs from what this node makes of its operations{first}"
         if (lacking := held.lacking()) is not None:
             yield (
@@ -170,9 +171,14 @@ def _governance_warnings(node: Node, replica: Replica) -> Iterator[str]:
         )
     for chain in replica.judge.forks:
         yield (
-            f"context {name}: device {short(chain[:32])} signed two operations for one place: nothing of it counts from there on, "
+            f"context {name}: device {short(chain[:32])}{_owner(replica, chain)} signed two operations for one place: nothing of it counts from there on, "
             f"until admins let it go on: `medsync member resume CHAIN --context {name}`"
         )
+
+
+def _owner(replica: Replica, chain: ChainId) -> str:
+    member = replica.membership.devices.get(device_of(chain))
+    return "" if member is None else f" of {_name(replica, member)}"
 
 
 def chain_state(node: Node) -> dict[str, Any]:

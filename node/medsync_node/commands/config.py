@@ -54,6 +54,7 @@ def set_config(
     from medsync_node import config
     from medsync_node.home import Home as HomeFiles
     from medsync_node.home import write_private
+    from medsync_node.passphrase import absolute_source
     from medsync_node.settings_file import toml_value, with_setting
 
     if default == (value is not None):
@@ -61,6 +62,8 @@ def set_config(
     files = HomeFiles(home_of(home))
     files.require()
     config.require_known(name)
+    if value is not None and name in config.SECRET_SETTINGS:
+        value = absolute_source(value)
     text = files.config_file.read_text() if files.config_file.exists() else config.commented({})
     changed = with_setting(text, name, None if value is None else toml_value(name, value))
     with tempfile.TemporaryDirectory() as scratch:  # the whole must load before the old file goes

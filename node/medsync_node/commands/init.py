@@ -52,14 +52,14 @@ def init(
     from medsync_node import config, key_file
     from medsync_node.home import Home as HomeFiles
     from medsync_node.home import write_private
-    from medsync_node.passphrase import check_source, read_passphrase
+    from medsync_node.passphrase import absolute_source, check_source, read_passphrase
 
     files = HomeFiles(home_of(home))
-    chosen = {"passphrase_from": json.dumps(check_source(passphrase_from))}
+    chosen = {"passphrase_from": json.dumps(absolute_source(check_source(passphrase_from)))}
     if listen:
         chosen["listen"] = json.dumps(listen)
     if rpc is not None:
-        chosen["chain.rpc"] = json.dumps(rpc)
+        chosen["chain.rpc"] = json.dumps(absolute_source(rpc))
     if device_of is None:
         identity = key_file.new_identity(name)
     else:
@@ -68,6 +68,7 @@ def init(
     config.load(files.path, {}, {"listen": listen, "chain.rpc": rpc})
     files.create()
     key_file.refuse_existing(files.key_file)
+    key_file.refuse_orphaning(files.key_file)
     passphrase = read_passphrase(passphrase_from, confirm=True)
     progress("sealing the keys …")
     key_file.create(files.key_file, identity, passphrase)

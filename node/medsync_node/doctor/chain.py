@@ -1,17 +1,20 @@
-"""Whether the chain RPC answers as a Starknet node, serves the chain that contexts are anchored on, and keeps our time."""
+"""Whether the chain RPC answers as a Starknet node, keeps our time, and shows what our contexts are anchored to."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
 
-from medsync_node.doctor.finding import Examined, Finding, Findings
+from medsync_client.errors import Unreachable
+from medsync_node.doctor.finding import Examined, Finding, Findings, NotChecked
 from medsync_node.doctor.journal import SKEW_MS, reading
-from medsync_protocol.address import chain_name
+from medsync_node.verify.chain_check import class_problem
+from medsync_node.verify.rpc import Rpc
+from medsync_protocol.address import ChainAddress, chain_name
+from medsync_protocol.anchor_abi import CLASS_HASH, ENTRY_POINTS
 from medsync_protocol.anchoring import Anchoring
 from medsync_protocol.errors import Malformed
 
@@ -30,7 +33,7 @@ def check_chain(examined: Examined) -> Findings:
         return
     host = urlsplit(config.chain.rpc).hostname  # its path may hold a key
     try:
-        chain_id = int(str(_ask(config.chain.rpc, "starknet_chainId", [])), 16)
+        int(str(_ask(config.chain.rpc, "starknet_chainId", [])), 16)
         block = _ask(config.chain.rpc, "starknet_getBlockWithTxHashes", ["latest"])
     except httpx.HTTPError as error:
         yield Finding(
@@ -44,12 +47,6 @@ def check_chain(examined: Examined) -> Findings:
             advice="set chain.rpc to the URL of a Starknet JSON-RPC of version 0.8 or later",
         )  # fmt: skip
         return
-    for anchored in sorted(set(_anchored(examined)) - {chain_id}):
-        yield Finding(
-            code="chain_id",
-            what=f"a context is anchored on {chain_name(anchored)}, and {host} serves {chain_name(chain_id)}",
-            advice="set chain.rpc to a node of that chain",
-        )
     stamp = block.get("timestamp") if isinstance(block, dict) else None
     if isinstance(stamp, int) and stamp * 1000 > examined.now + SKEW_MS:
         yield Finding(
@@ -71,16 +68,65 @@ def _ask(url: str, method: str, params: list[Any]) -> Any:
     return fields["result"]
 
 
-def _anchored(examined: Examined) -> Iterator[int]:
-    if not examined.home.journal_file.exists():
+def check_anchors(examined: Examined) -> Findings:
+    """Each anchored context's contract and opening stand on the chain that the RPC serves, daemon or not. Raises NotChecked."""
+    anchorings = _anchorings(examined)
+    if not anchorings:
         return
+    url = None if examined.config is None else examined.config.chain.rpc
+    if url is None:
+        raise NotChecked("no chain.rpc is set")
+    host = urlsplit(url).hostname  # its path may hold a key
+    try:
+        chain_id = int(str(_ask(url, "starknet_chainId", [])), 16)
+        foreign = {one.address.chain_id for one in anchorings} - {chain_id}
+        with httpx.Client(trust_env=False) as http:
+            node = Rpc(url, http)
+            block = node.latest()
+            problems = [
+                (one.address, problem) for one in anchorings if one.address.chain_id == chain_id
+                and (problem := _problem(node, one, block)) is not None
+            ]  # fmt: skip
+    except (httpx.HTTPError, Unreachable) as error:
+        raise NotChecked(f"{host} does not answer") from error
+    except (_NoStarknet, ValueError, Malformed) as error:
+        raise NotChecked(f"{host} answers otherwise than a Starknet node") from error
+    for anchored in sorted(foreign):
+        yield Finding(
+            code="chain_id",
+            what=f"a context is anchored on {chain_name(anchored)}, and {host} serves {chain_name(chain_id)}",
+            advice="set chain.rpc to a node of that chain",
+        )
+    for address, problem in problems:
+        yield Finding(
+            code="anchor", what=f"context {address.context:#066x} is anchored on {chain_name(chain_id)}, and at {host} {problem}",
+            advice="set chain.rpc to a node of the chain it is anchored on (`medsync context show` has the address); until then "
+            "nothing counts as settled",
+        )  # fmt: skip
+
+
+def _problem(node: Rpc, anchoring: Anchoring, block: int) -> str | None:
+    address, opening = anchoring.address, anchoring.opening
+    found = node.class_hash(address.contract, block)
+    if found is None:
+        return f"no contract stands at {address.contract:#066x}: another chain, of the same name perhaps"
+    if found != CLASS_HASH:
+        return class_problem(address, found)
+    if _first_digest(node, address, block) != opening.anchor.digest(opening.statement):
+        return f"the contract {address.contract:#066x} does not have its opening"
+    return None
+
+
+def _first_digest(node: Rpc, address: ChainAddress, block: int) -> int:
+    return node.call(address.contract, ENTRY_POINTS["checkpoint"], [address.context, 0], block)[0]
+
+
+def _anchorings(examined: Examined) -> list[Anchoring]:
+    if not examined.home.journal_file.exists():
+        return []
     try:
         with reading(examined.home.journal_file) as connection:
             rows = connection.execute("SELECT value FROM named_values WHERE name = 'anchor'").fetchall()
-    except sqlite3.Error:
-        return  # the journal's own check tells
-    for (value,) in rows:
-        try:
-            yield Anchoring.decode(value).opening.anchor.chain_id
-        except Malformed:
-            continue
+        return [Anchoring.decode(value) for (value,) in rows]
+    except (sqlite3.Error, Malformed) as error:
+        raise NotChecked("the journal can't be read") from error

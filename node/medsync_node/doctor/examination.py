@@ -14,10 +14,10 @@ from medsync_client import Address, BlockingClient
 from medsync_client.errors import ClientError
 from medsync_client.status import Status
 from medsync_node import config
-from medsync_node.doctor.chain import check_chain
+from medsync_node.doctor.chain import check_anchors, check_chain
 from medsync_node.doctor.daemon import check_daemon
 from medsync_node.doctor.files import check_files, check_space
-from medsync_node.doctor.finding import Examined, Finding, Findings
+from medsync_node.doctor.finding import Examined, Finding, Findings, NotChecked
 from medsync_node.doctor.journal import check_journal
 from medsync_node.doctor.keys import check_key_file
 from medsync_node.doctor.network import check_peers, check_ports, check_tls
@@ -33,12 +33,17 @@ CHECKS: Final[Mapping[str, Callable[[Examined], Findings]]] = {
     "ports": check_ports,
     "TLS files": check_tls,
     "chain RPC": check_chain,
+    "anchors on the chain": check_anchors,
     "running daemon": check_daemon,
     "links": check_peers,
 }
 """In the order in which they are run and shown, after the settings."""
 
-_NEED_SETTINGS: Final = frozenset({"ports", "TLS files", "chain RPC"})
+_NEED_SETTINGS: Final[Mapping[str, frozenset[str]]] = {
+    "ports": frozenset({"listen", "api.listen"}), "TLS files": frozenset({"api.certificate", "api.private_key"}),
+    "chain RPC": frozenset({"chain.rpc"}),
+    "anchors on the chain": frozenset({"chain.rpc"}),
+}  # fmt: skip
 _NEED_DAEMON: Final = frozenset({"running daemon"})
 
 
@@ -59,8 +64,8 @@ def examine(
 ) -> Diagnosis:  # fmt: skip
     """Look at everything. Raises OperatorError when there is no home."""
     home.require()
-    findings = [Finding.of("config", error) for error in config.problems(home.path, environment)]
-    settings = None if findings else config.load(home.path, environment, {})
+    read = config.readable(home.path, environment)
+    findings, settings = [Finding.of("config", error) for error in read.problems], read.config
     running = _is_locked(home.lock_file)
     socket = home.api_socket if settings is None else settings.api.socket
     examined = Examined(
@@ -70,13 +75,19 @@ def examine(
     )  # fmt: skip
     checked, skipped = ["settings"], {}
     for name, check in CHECKS.items():
-        if settings is None and name in _NEED_SETTINGS:
-            skipped[name] = "the settings can't be used"
+        wanted = _NEED_SETTINGS.get(name, frozenset())
+        if settings is None and wanted:
+            skipped[name] = "the settings can't be read"
+        elif wanted & read.bad:
+            skipped[name] = f"{' and '.join(sorted(wanted & read.bad))} can't be used"
         elif examined.status is None and name in _NEED_DAEMON:
             skipped[name] = "no daemon answers"
         else:
-            checked.append(name)
-            findings += check(examined)
+            try:
+                findings += check(examined)
+                checked.append(name)
+            except NotChecked as error:
+                skipped[name] = str(error)
     return Diagnosis(
         running=running, findings=tuple(one for one in findings if not one.chosen),
         notices=tuple(one for one in findings if one.chosen), checked=tuple(checked), skipped=skipped,

@@ -49,4 +49,8 @@ class Examined:
     thorough: bool = True
 
 
+class NotChecked(Exception):
+    """A check could not be made; the text says why, after "because"."""
+
+
 Findings = Iterator[Finding]

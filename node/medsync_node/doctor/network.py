@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sqlite3
 import ssl
@@ -68,6 +69,16 @@ def check_tls(examined: Examined) -> Findings:
     """The API's certificate and key belong together, and the certificate is valid for a month yet."""
     api = None if examined.config is None else examined.config.api
     if api is None or api.certificate is None or api.private_key is None:
+        return
+    named = {"api.certificate": api.certificate, "api.private_key": api.private_key, "api.client_authority": api.client_authority}
+    missing = {name: path for name, path in named.items() if path is not None and not os.access(path, os.R_OK)}
+    for name, path in missing.items():
+        why = "can't be read by this user" if os.path.lexists(path) else "does not exist"
+        yield Finding(
+            code="tls", what=f"{name}: {path} {why}",
+            advice=f"put the PEM file there, readable for the daemon's user, or `medsync config set {name} …`; else the API doesn't start",
+        )  # fmt: skip
+    if missing:
         return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(api.certificate, api.private_key)
