@@ -1,6 +1,6 @@
 """What the command line and the dashboard both call what the API names by codes: one table, so that they never differ.
 
-JSON keeps the codes. Sentences about consents are dashboard/words.py's; what the words mean is the protocol's.
+JSON keeps the codes. Sentences about consents are consent_words.py's; what the words mean is the protocol's.
 """
 
 from __future__ import annotations

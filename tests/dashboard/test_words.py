@@ -11,11 +11,13 @@ from markupsafe import Markup
 
 from medsync_client.accesses import AccessRow, AnswerName, HalfName
 from medsync_client.contexts import Context
-from medsync_client.consents import WireActor, WirePeriod, WireRule
+from medsync_client.consents import Consent, WireActor, WirePeriod, WireRule
 from medsync_client.operations import OperationRow
 from medsync_client.wire import Level
 from medsync_node.cli import registered, run
 from medsync_node import words as shared
+from medsync_node.commands.consent import listed
+from medsync_node.consent_words import STANDINGS
 from medsync_node.dashboard import places, rendering, words
 from medsync_node.dashboard.drawing import LANE, LEFT, STEP, TOP, draw
 from medsync_node.dashboard.pages.access import unmatched
@@ -42,6 +44,19 @@ def test_a_rule_reads_as_a_sentence() -> None:
         "data for marketing (HMARKT)"
     )
     assert sentence(WireRule(effect="deny"), {}) == "Anybody may not use the data"
+
+
+def test_the_command_line_lists_consents_in_the_pages_words() -> None:
+    rule = WireRule(effect="permit", actors=(WireActor(member="aa" * 32),), purposes=("HRESCH",), types=("Observation",))
+    revoked = Consent(
+        id="11" * 32, subject="22" * 16, signer="33" * 32, basis="patient-signed", number=1, base=None, rules=(rule,), valid_from=0, until=None,
+        supersedes=(), evidence=None, signed_at=0, status="not-counted", permits=False, denies=False, reason="revoked", state="effective",
+    )  # fmt: skip
+    head, says = listed((revoked,), NAMES)
+    assert head == f"{'11' * 32}  revoked; patient-signed; from 1970-01-01T00:00:00Z, no end"
+    assert says == f"    {sentence(rule, NAMES)}." and "data of the kinds Observation for research (HRESCH)" in says
+    assert list(listed((), NAMES)) == ["no consent is on record for this subject"]
+    assert set(get_args(Consent.model_fields["status"].annotation)) == STANDINGS.keys()
 
 
 def test_the_words_are_about_codes_that_exist() -> None:

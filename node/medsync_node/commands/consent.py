@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,8 @@ import typer
 from medsync_node.commands.consent_import import import_consent
 from medsync_node.commands.exits import ExitCode
 from medsync_node.commands.options import ContextName, Home, Json, Replicated, examples, millis, node
-from medsync_node.commands.output import moment, show, table
+from medsync_node.commands.output import moment, show
+from medsync_node.consent_words import sentence, standing
 from medsync_node.nearest import nearest
 
 if TYPE_CHECKING:
@@ -237,14 +238,33 @@ def revoke(
 def list_consents(
     context: ContextName, subject: SubjectName, home: Home = None, as_json: Json = False
 ) -> None:
-    """List what is on record for a subject, linked pseudonyms included."""
+    """List what is on record for a subject, linked pseudonyms included: to whom, for what, which data, and whether it counts."""
     with node(home) as client:
         found = client.consents(context, subject)
-    rows = [
-        [c.id[:16], c.basis, c.status, c.permits, c.denies, moment(c.until), c.reason] for c in found.consents
-    ]
-    columns = ["consent", "basis", "status", "permits", "denies", "until", "reason"]
-    show(found, table(columns, rows), as_json=as_json)
+        names = {} if as_json else _names(client, context)
+    show(found, listed(found.consents, names), as_json=as_json)
+
+
+def _names(client: BlockingClient, context: str) -> dict[str, str]:
+    return {one.id: one.name for one in client.context_members(context).members}
+
+
+def listed(found: Sequence[Consent], names: Mapping[str, str]) -> Iterator[str]:
+    """A consent a paragraph: id, whether it counts, until when, and what it says. `names` by member id."""
+    if not found:
+        yield "no consent is on record for this subject"
+    for one in found:
+        until = "no end" if one.until is None else f"until {moment(one.until)}"
+        state = " (not at most homes yet)" if one.state == "recorded" else ""
+        yield f"{one.id}  {standing(one.status, one.reason)}{state}; {one.basis}; from {moment(one.valid_from)}, {until}"
+        yield from (f"    {line}" for line in _says(one, names))
+
+
+def _says(one: Consent, names: Mapping[str, str]) -> Iterator[str]:
+    """To whom, for which purposes and which data: a sentence a rule."""
+    yield from (f"{sentence(rule, names)}." for rule in one.rules)
+    if one.base is not None:
+        yield f"All else is {'permitted' if one.base == 'permit' else 'denied'}."
 
 
 @app.command("show", epilog=examples("consent show trial 8d00… --json"))
@@ -254,16 +274,15 @@ def show_consent(
     """Show one consent in full."""
     with node(home) as client:
         found = client.consent(context, consent)
-    show(found, _lines(found), as_json=as_json)
+        names = {} if as_json else _names(client, context)
+    show(found, _lines(found, names), as_json=as_json)
 
 
-def _lines(c: Consent) -> Iterator[str]:
-    yield f"consent {c.id}, number {c.number} of key {c.signer[:16]}, {c.basis}, {c.status}"
-    yield f"valid {moment(c.valid_from)} to {moment(c.until)}, signed {moment(c.signed_at)}"
-    if c.base is not None:
-        yield f"base decision: {c.base}"
-    yield from (f"rule: {rule.model_dump_json(exclude_none=True)}" for rule in c.rules)
-    if c.reason:
+def _lines(c: Consent, names: Mapping[str, str]) -> Iterator[str]:
+    yield f"consent {c.id}, number {c.number} of key {c.signer[:16]}, {c.basis}, {standing(c.status, c.reason)}"
+    yield f"valid {moment(c.valid_from)} to {'no end' if c.until is None else moment(c.until)}, signed {moment(c.signed_at)}"
+    yield from _says(c, names)
+    if c.reason and c.status != "not-counted":
         yield f"its permits do not count: {c.reason}"
 
 

@@ -66,7 +66,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     made.globals |= {"menu": places.menu, "sections": places.sections, "crumbs": places.crumbs}
     made.filters |= {
-        "moment": moment, "iso": iso, "short": short, "level": words.level, "sentence": words.sentence, "purpose": words.purpose,
+        "moment": moment, "iso": iso, "short": short, "level": words.level, "sentence": words.sentence, "standing": words.standing, "purpose": words.purpose,
         "cut": cut, "begun": begun, "label": label, "voters": words.voters, "votes": words.votes, "half": words.half, "review": words.review, "answer": words.answer, "checked": words.checked,
     }  # fmt: skip
     return made
