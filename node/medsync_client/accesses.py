@@ -53,6 +53,7 @@ class AccessAnswer(View):
     obligations: tuple[str, ...] = ()
     rules: tuple[str, ...] = Field(default=(), description="directive id, rule and exception that decided")
     custodian: Hex32
+    custodian_name: str = ""
     receipt_id: Hex32 | None = None
     receipt: HexBytes | None = None
     op: Hex32 | None = Field(default=None, description="where the requester's half stands in the log")

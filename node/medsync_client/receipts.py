@@ -43,6 +43,7 @@ class ReceiptCheck(View):
     id: Hex32
     answer: AnswerName
     custodian: Hex32
+    custodian_name: str = ""
     time: Millis
     ok: bool
     signer_is_custodian: bool | None

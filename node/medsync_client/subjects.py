@@ -60,6 +60,7 @@ class Subject(View):
     keys: tuple[SubjectKey, ...] = ()
     linked: tuple[Hex16, ...] = ()
     revision: int
+    names: dict[str, str] = Field(default_factory=dict, description="of custodians and homes, by id")
 
 
 class SubjectRow(View):

@@ -23,6 +23,8 @@ WRONG = [
     ["verify", "starknet:MEDSYNC_LOCAL/0x1/0x2", "--rpc", "http://127.0.0.1:1", "--json"],
     ["context", "show", "trial", "--home", "nowhere", "--json"],
     ["no-such-command", "--json"],
+    ["proof", "checkpoint", "trial", "1", "--k", "2", "--home", "nowhere", "--json"],
+    ["proof", "checkpoint", "trial", "1", "--to", "x", "--home", "nowhere", "--json"],
     ["reward", "points", "trial", "--home", "nowhere", "--json"],
     ["reward", "points", "trial", "--home", "mine", "--node", "theirs", "--json"],
     ["run", "--home", "nowhere", "--json"],

@@ -102,12 +102,19 @@ async def test_what_was_decided_can_be_explained_verified_and_accounted_for(tmp_
         (tmp_path / "answer.receipt").write_text(answer.receipt)
         verified = await command(lab, capsys, "receipt", "verify", "trial", str(tmp_path / "answer.receipt"))
         assert (verified["recomputed"], verified["signer_is_custodian"]) == ("matches", True)
+        assert (verified["custodian_name"], answer.custodian_name) == ("north", "north")
+        assert set((await lab.client.subject("trial", subject)).names.values()) == {"north"}
         forged = bytearray.fromhex(answer.receipt)
         place = forged.index(bytes.fromhex(consent.id))
         forged[place] ^= 1
         (tmp_path / "forged.receipt").write_text(forged.hex())
         refused = await command(lab, capsys, "receipt", "verify", "trial", str(tmp_path / "forged.receipt"), code=1)
         assert refused["recomputed"] == "bad_signature"
+        damaged = bytearray.fromhex(answer.receipt)
+        damaged[damaged.index(bytes.fromhex((await lab.client.context("trial")).id))] ^= 1
+        (tmp_path / "damaged.receipt").write_text(damaged.hex())
+        refused = await command(lab, capsys, "receipt", "verify", "trial", str(tmp_path / "damaged.receipt"), code=1)
+        assert refused["recomputed"] == "bad_signature" and refused["outcome"].startswith("damaged: it names another network or context")
         with pytest.raises(BadRequest):
             await lab.client.verify_receipt("trial", ReceiptPayload(receipt="00"))
 

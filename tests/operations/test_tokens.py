@@ -165,8 +165,11 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     made = medsync("token", "create", "ehr", "--scope", "consent:read", "--expires", "12h", *at)
     assert made["token"].startswith("medsync-") and home.tokens_file.stat().st_mode & 0o777 == 0o600
     assert [one["state"] for one in medsync("token", "list", *at)["tokens"]] == ["valid"]
+    short = medsync("token", "create", "brief", "--scope", "consent:read", "--expires", "30s", *at)
+    assert made["expires"] - 12 * 3_600_000 + 30_000 <= short["expires"] < made["expires"]
+    medsync("token", "revoke", "brief", *at)
     medsync("token", "revoke", "ehr", *at)
     listed = medsync("token", "list", *at)
-    assert [one["state"] for one in listed["tokens"]] == ["revoked"] and made["token"] not in json.dumps(listed)
+    assert [one["state"] for one in listed["tokens"]] == ["revoked", "revoked"] and made["token"] not in json.dumps(listed)
     assert medsync("token", "create", "x", "--scope", "status", "--expires", "soon", *at, code=2)
     assert medsync("token", "scopes")["scopes"] == dict(SCOPES)

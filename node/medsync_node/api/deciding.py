@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from medsync_client.accesses import AccessAnswer, AccessRequest, AnswerName, Ended
 from medsync_client.documents import period_of
-from medsync_node.api.finding import find_member, find_replica, find_subject
+from medsync_node.api.finding import find_member, find_replica, find_subject, member_names
 from medsync_node.api.levels import require_writer
 from medsync_protocol import authority
 from medsync_protocol.access import Answer, Half, decode_access, make_request
@@ -46,8 +47,8 @@ def custodian_of(node: Node, replica: Replica, subject: SubjectRef, named: str |
     return min(custodians, key=preference)
 
 
-def answer_of(entry: ReceiptEntry, op: OpId | None) -> AccessAnswer:
-    """What a caller is told of a decision; `op`: where the requester's half stands."""
+def answer_of(entry: ReceiptEntry, op: OpId | None, names: Mapping[MemberId, str]) -> AccessAnswer:
+    """What a caller is told of a decision; `op`: where the requester's half stands; `names` of members."""
     receipt = entry.receipt
     decision = receipt.decision
     return AccessAnswer(
@@ -56,7 +57,7 @@ def answer_of(entry: ReceiptEntry, op: OpId | None) -> AccessAnswer:
             ":".join([named.hex(), *(str(part) for part in places if part is not None)])
             for named, *places in decision.rules
         ),
-        custodian=receipt.signer.hex(), receipt_id=receipt.id.hex(), receipt=encode_receipt(entry).hex(),
+        custodian=receipt.signer.hex(), custodian_name=names.get(receipt.signer, ""), receipt_id=receipt.id.hex(), receipt=encode_receipt(entry).hex(),
         op=None if op is None else op.hex(), time=receipt.time,
     )  # fmt: skip
 
@@ -87,7 +88,7 @@ async def ask(node: Node, context: str | None, body: AccessRequest) -> tuple[Acc
     )  # fmt: skip
     entry = await node.ask(replica.context, custodian, request)
     half = await _own_half(node, replica, subject, entry.receipt.id)
-    answer = answer_of(entry, None if half is None else half[0])
+    answer = answer_of(entry, None if half is None else half[0], member_names(replica))
     if entry.receipt.decision.answer is Answer.NO_CONSENT:
         explained = node.engine.desk(replica.context).explain(Instant(node.now()), request)
         answer = answer.model_copy(update={"ended": ended_in(explained)})

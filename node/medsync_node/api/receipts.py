@@ -10,10 +10,11 @@ from medsync_client.receipts import ReceiptCheck, ReceiptPayload, ReceiptView
 from medsync_node.api.deciding import ANSWER_NAMES
 from medsync_node.api.finding import find_replica, find_subject, member_names
 from medsync_node.api.problems import not_found, unprocessable
-from medsync_protocol.errors import Malformed
+from medsync_protocol.errors import BadSignature, Malformed
 from medsync_protocol.ids import OpId, SubjectRef
 from medsync_protocol.kinds import EntryKind
-from medsync_protocol.receipt import ReceiptEntry, Recomputed, decode_receipt, encode_receipt, request_of
+from medsync_protocol.receipt import Receipt, ReceiptEntry, Recomputed, decode_receipt, encode_receipt, request_of
+from medsync_protocol.receipt import verify_receipt as verify_signature
 
 if TYPE_CHECKING:
     from medsync_node.node import Node
@@ -65,6 +66,22 @@ async def receipts_of(
     return found
 
 
+def _misplaced(node: Node, receipt: Receipt) -> ReceiptCheck:
+    """Of a receipt that names another network or context: it is damaged. Raises Failure where it really is another's."""
+    try:
+        verify_signature(receipt)
+    except BadSignature:
+        outcome = f"damaged: it names another network or context, and {Recomputed.BAD_SIGNATURE.value}"
+        return ReceiptCheck(
+            id=receipt.id.hex(), answer=ANSWER_NAMES[receipt.decision.answer], custodian=receipt.signer.hex(), time=receipt.time, ok=False,
+            recomputed=Recomputed.BAD_SIGNATURE.name.lower(), outcome=outcome, signer_is_custodian=None,
+        )  # fmt: skip
+    held = node.engine.replicas.get(receipt.context)
+    if held is None or held.network != receipt.network:
+        raise unprocessable("wrong_context", "the receipt is of a context that this node doesn't hold", "verify it at a node of that context")
+    raise unprocessable("wrong_context", f"the receipt is of the context {held.name}", f"`medsync receipt verify {held.name} FILE`")
+
+
 def routes(node: Node) -> APIRouter:
     """Routes over this node."""
     router = APIRouter(tags=["access"])
@@ -103,12 +120,13 @@ def routes(node: Node) -> APIRouter:
             raise unprocessable("malformed", "these bytes are no receipt", "give what `access request` printed as receipt") from error
         receipt = entry.receipt
         if (receipt.network, receipt.context) != (replica.network, replica.context):
-            raise unprocessable("wrong_context", "the receipt is of another context", "name that context")
+            return _misplaced(node, receipt)
         desk = engine.desk(replica.context)
         outcome, standing = desk.recompute(entry), desk.application.standing(receipt.subject)
         known = standing is not None and not desk.application.hidden(receipt.subject)
         return ReceiptCheck(
-            id=receipt.id.hex(), answer=ANSWER_NAMES[receipt.decision.answer], custodian=receipt.signer.hex(), time=receipt.time,
+            id=receipt.id.hex(), answer=ANSWER_NAMES[receipt.decision.answer], custodian=receipt.signer.hex(),
+            custodian_name=member_names(replica).get(receipt.signer, ""), time=receipt.time,
             ok=outcome in (Recomputed.MATCHES, Recomputed.INPUTS_ERASED), recomputed=outcome.name.lower(), outcome=outcome.value,
             signer_is_custodian=receipt.signer in standing.custodians if standing is not None and known else None,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from medsync_client.subjects import Subject, SubjectEnrol, SubjectKey, SubjectKeys, SubjectLink, SubjectMove, SubjectPage, SubjectRow
 from medsync_client.wire import Hex16, Level
-from medsync_node.api.finding import find_anyone, find_member, find_members, find_replica, find_subject
+from medsync_node.api.finding import find_anyone, find_member, find_members, find_replica, find_subject, member_names
 from medsync_node.api.levels import reached, write
 from medsync_protocol.errors import Refused
 from medsync_protocol.ids import Instant, SubjectRef
@@ -80,6 +80,7 @@ def subject_view(replica: Replica, application: MedSyncApplication, subject: Sub
             for key in sorted(keys)
         ),
         linked=tuple(other.hex() for other in application.linked(subject)), revision=standing.revision,
+        names={member.hex(): name for member, name in member_names(replica).items() if member in standing.custodians | standing.homes},
     )  # fmt: skip
 
 

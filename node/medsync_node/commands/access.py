@@ -75,7 +75,7 @@ def _lines(a: AccessAnswer) -> Iterator[str]:
         last = max(a.ended, key=lambda one: one.signed_at)
         reason = f"a consent permitted this until it was {last.why} on {moment(last.signed_at)}, and no other does"
     yield f"{a.answer}{f': {reason}' if reason else ''}"
-    yield f"by {a.custodian[:16]} at {moment(a.time)}"
+    yield f"by {a.custodian_name or a.custodian[:16]} at {moment(a.time)}"
     yield from (f"obligation: {obligation}" for obligation in a.obligations)
     yield from (f"decided by {rule}" for rule in a.rules)
     for one in a.ended:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Prove one thing to a stranger, or check such a proof.")
 
-To = Annotated[Path | None, typer.Option(metavar="FILE", help="Write to this file; else to stdout.")]
+To = Annotated[Path | None, typer.Option(metavar="FILE", help="Write to this file, which is meant to be given away: others may read it as the umask allows; else to stdout.")]
 
 
 def _write(proof: Proof, to: Path | None, as_json: bool) -> None:
@@ -67,18 +67,21 @@ def entry(
         _write(client.prove_entry(context, operation), to, as_json)
 
 
-@app.command(epilog=examples("proof checkpoint trial --k 12 --to checkpoint.json"))
+@app.command(epilog=examples("proof checkpoint trial 12 --to checkpoint.json", "proof checkpoint trial --k 12 --to checkpoint.json"))
 def checkpoint(
     context: ContextName,
-    k: Annotated[int | None, typer.Option(min=1, help="Which; else the newest accepted one.")] = None,
+    which: Annotated[int | None, typer.Argument(metavar="[K]", min=1, help="Which; else the newest accepted one.")] = None,
+    k: Annotated[int | None, typer.Option(min=1, help="The same as an option.")] = None,
     to: To = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Who signed a checkpoint: the statement with its member list and votes."""
+    if None not in (which, k) and which != k:
+        raise typer.BadParameter(f"which checkpoint: {which} or {k}? Give one of K and --k")
     _require_file(to, as_json)
     with node(home) as client:
-        _write(client.prove_checkpoint(context, k), to, as_json)
+        _write(client.prove_checkpoint(context, k if which is None else which), to, as_json)
 
 
 @app.command(epilog=examples("proof check consent.json --rpc http://127.0.0.1:5050"))

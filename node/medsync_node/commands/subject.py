@@ -139,11 +139,16 @@ def link(
     show(linked, _lines(linked), as_json=as_json)
 
 
+def _called(s: Subject, member: str) -> str:
+    name = s.names.get(member)
+    return member if name is None else f"{name} ({member[:16]})"
+
+
 def _lines(s: Subject) -> Iterator[str]:
     yield f"subject {s.subject}, revision {s.revision}"
     yield f"card {s.card}"
-    yield from (f"home {member}" for member in s.homes)
-    yield from (f"custodian {member}" for member in s.custodians)
+    yield from (f"home {_called(s, member)}" for member in s.homes)
+    yield from (f"custodian {_called(s, member)}" for member in s.custodians)
     yield from (f"linked {other}" for other in s.linked)
     if s.keys:
         yield from table(["key", "of", "next number"], [[k.key, k.kind, k.next_number] for k in s.keys])

@@ -13,7 +13,7 @@ from medsync_node.commands.output import moment, show, table
 
 app = typer.Typer(no_args_is_help=True, help="Issue, list and revoke tokens for the API over TCP.")
 
-_UNITS: Final = {"h": 3_600_000, "d": 86_400_000}
+_UNITS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 @app.command(
@@ -25,7 +25,7 @@ _UNITS: Final = {"h": 3_600_000, "d": 86_400_000}
 def create(
     name: Annotated[str, typer.Argument(help="Which program or person it is for.")],
     scope: Annotated[list[str], typer.Option(help="What it may do; repeatable. See `token scopes`.")],
-    expires: Annotated[str, typer.Option(metavar="TIME", help="How long it is valid: 12h, 90d.")] = "90d",
+    expires: Annotated[str, typer.Option(metavar="TIME", help="How long it is valid: 12h, 90d; 10m, 30s.")] = "90d",
     rate: Annotated[int, typer.Option(help="Requests a second.")] = 50,
     home: Home = None,
     as_json: Json = False,
@@ -34,9 +34,9 @@ def create(
     from medsync_node.home import Home as HomeFiles
     from medsync_node.token_book import TokenBook
 
-    found = re.fullmatch(r"([1-9]\d{0,4})([hd])", expires)
+    found = re.fullmatch(r"([1-9]\d{0,4})([smhd])", expires)
     if found is None:
-        raise typer.BadParameter(f"{expires!r} is no time: write 12h or 90d")
+        raise typer.BadParameter(f"{expires!r} is no time: write 12h or 90d; m and s for minutes and seconds")
     files = HomeFiles(home_of(home))
     files.require()
     now = time.time_ns() // 1_000_000
