@@ -11,21 +11,22 @@ if TYPE_CHECKING:
 
 
 def told(found: Changed, did: str, act: str) -> Iterator[str]:
-    """`did` where it is in force (`removed lab`), else what `act` (`to remove lab`) comes to."""
+    """`did` where it is in force (`removed lab`), else what `act` (`to remove lab`) comes to; of a vote `act` is empty."""
+    act = f" {act}" if act else ""
     match found.state:
         case "in-force":
             yield did
         case "proposed":
-            yield f"only proposed {act}: {lacking(found.needed, found.electors)}"
+            yield f"only proposed{act}: {lacking(found.needed, found.electors)}"
             yield from asked(found.vote)
             if found.until is not None:
                 yield f"it can be voted on up to checkpoint {found.until}"
         case "waiting":
-            yield f"agreed {act}: it counts from checkpoint {found.counts_from} on"
+            yield f"agreed{act}: it counts from checkpoint {found.counts_from} on"
         case "rejected":
-            yield f"rejected {act}: {found.reason}"
+            yield f"rejected: {found.reason}"
         case "void":
-            yield f"no effect of asking {act}: {found.reason}"
+            yield f"no effect: {found.reason}"
     if found.contexts:
         yield f"it is still a member of {', '.join(found.contexts)}: an admin's node that sees this puts it out there, too"
         yield "where that wants votes, it proposes it: `medsync policy proposals CONTEXT`"

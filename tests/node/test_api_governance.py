@@ -9,9 +9,11 @@ import pytest
 import trio
 
 from medsync_client import BadRequest, NotFound, Refused
+from medsync_client.changes import Changed, Standing
 from medsync_client.contexts import Admission, ContextCreate
 from medsync_client.members import InvitationCreate
 from medsync_node.cli import run
+from medsync_node.outcomes import told
 from medsync_protocol.statement import quorum
 from tests.node.api_world import Party, parties, until
 from tests.node.test_api import refused
@@ -120,3 +122,20 @@ async def test_a_command_says_that_it_only_proposed_whose_votes_it_lacks_and_wha
             assert "no member 'sout' here\n  perhaps south; see `medsync member list`" in capsys.readouterr().err
         left = await typed("member", "remove", "east")
         assert left.startswith("removed east\noperation ")
+
+
+def test_what_became_of_a_change_reads_as_what_it_is() -> None:
+    def said(state: Standing, **fields: object) -> list[str]:
+        return list(told(Changed(op="ab" * 32, state=state, **fields), "removed lab", "to remove lab"))[:-1]  # type: ignore[arg-type]
+
+    assert said("in-force") == ["removed lab"]
+    assert said("proposed", needed=1, electors=("east", "south"), vote="medsync policy vote er 3fa4c210", until=10) == [
+        "only proposed to remove lab: lacks 1 vote of east, south", "each of them agrees by `medsync policy vote er 3fa4c210`",
+        "it can be voted on up to checkpoint 10",
+    ]  # fmt: skip
+    assert said("waiting", counts_from=7) == ["agreed to remove lab: it counts from checkpoint 7 on"]
+    assert said("rejected", reason="too many said no") == ["rejected: too many said no"]
+    assert said("void", reason="its chain was signed twice") == ["no effect: its chain was signed twice"]
+    followed = said("in-force", contexts=("er",))
+    assert followed[1].startswith("it is still a member of er")
+    assert next(told(Changed(op="ab" * 32, state="proposed", needed=2, electors=("east",)), "", "")) == "only proposed: lacks 2 votes of east"

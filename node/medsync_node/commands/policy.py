@@ -105,6 +105,7 @@ def proposals(context: ContextName, home: Home = None, as_json: Json = False) ->
     rows += [["-", b.wanted, b.about, "-", ", ".join(b.yes), "-", b.needed, "-", b.mine] for b in found.ballots]
     columns = ["proposal", "action", "about", "author", "yes", "no", "lacking", "until k", "my vote"]
     lines = [f"policy {found.policy} {found.hash[:16]}, owner {found.owner}", *table(columns, rows)]
+    lines += [f"passed: {one.action.replace('_', ' ')} {one.about}: it counts from checkpoint {one.counts_from} on" for one in found.passed]
     lines += [f"the voters chose {found.next_policy}: it rules from the next checkpoint on"] if found.next_policy else []
     show(found, lines, as_json=as_json)
 
@@ -121,7 +122,9 @@ def vote(
     with node(home) as client:
         done = client.endorse(context, proposal, not no)
     word = "no" if no else "yes"
-    show_change(done, f"voted {word} on {proposal}: it is in force", f"(voted {word} on {proposal})", as_json=as_json)
+    if not as_json:
+        progress(f"voted {word} on {proposal}")
+    show_change(done, "it is in force", "", as_json=as_json)
 
 
 @app.command(epilog=examples("policy change trial k_of_n --parameter k=3"))
