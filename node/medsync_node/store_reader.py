@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from heapq import nlargest
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +69,7 @@ class StoreReader:
         self._lock = threading.Lock()
         self._connection = _connect(path)
         self._chains: dict[tuple[ContextId, ChainId], int] = {}
+        self._ordered: tuple[list[int], list[int]] = ([], [])
 
     def close(self) -> None:
         """Close the connection."""
@@ -239,11 +240,18 @@ class StoreReader:
         return list(found.values())
 
     def _newest_of_subject(self, tag: int, kinds: Sequence[int], before: int, limit: int) -> list[int]:
-        """All numbers of one subject are a few bytes each; the moments of their operations order them."""
+        """All numbers of one subject are a few bytes each; the moments of their operations order them.
+
+        The last order is kept: who turns pages asks for the same again. An operation's row keeps its header while it is there,
+        and its number is never given again.
+        """
         numbers = self._index.newest(self._connection, tag, kinds, 1 << _ID_BITS, _ALL)
-        moments = self._moments(sorted({number >> INDEX_BITS for number in numbers}))
-        positions = (moments[number >> INDEX_BITS] << _ID_BITS | number for number in numbers)
-        return nlargest(limit, (position for position in positions if position < before))
+        if numbers != self._ordered[0]:
+            moments = self._moments(sorted({number >> INDEX_BITS for number in numbers}))
+            self._ordered = numbers, sorted(moments[number >> INDEX_BITS] << _ID_BITS | number for number in numbers)
+        positions = self._ordered[1]
+        end = bisect_left(positions, before)
+        return positions[max(0, end - limit) : end][::-1]
 
     def _moments(self, op_rows: Sequence[int]) -> dict[int, int]:
         found: dict[int, int] = {}

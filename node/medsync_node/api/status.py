@@ -171,8 +171,8 @@ def _governance_warnings(node: Node, replica: Replica) -> Iterator[str]:
         )
     for chain in replica.judge.forks:
         yield (
-            f"context {name}: device {short(chain[:32])}{_owner(replica, chain)} signed two operations for one place: nothing of it counts from there on, "
-            f"until admins let it go on: `medsync member resume CHAIN --context {name}`"
+            f"context {name}: device {short(chain[:32])}{_owner(replica, chain)} signed two operations for one place: nothing of it "
+            f"counts from there on, until admins let it go on: `medsync member resume CHAIN --context {name}`"
         )
 
 
