@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from medsync_node.cli import registered
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,46 +50,103 @@ def shell(directory: Path) -> Iterator[tuple[dict[str, str], list[subprocess.Pop
             process.stdout.close()
 
 
-def test_the_institutions_quick_start(tmp_path: Path) -> None:
-    text = block("**An institution.**", "sh")
-    for port in ("4401", "4402"):
-        text = text.replace(f"/tcp/{port}", f"/tcp/{free_port()}")
-    text = text.replace("127.0.0.1:8404", f"127.0.0.1:{free_port()}")
-    printed = {"INVITATION": r"medsync-invite:[\w-]+", "PSEUDONYM": r"\b[0-9a-f]{32}\b"}
-    known: dict[str, str] = {}
-    with shell(tmp_path) as (environment, running):
+class Typist:
+    """Types a block's lines one after another; what is printed takes the place of the words that stand for it."""
+
+    def __init__(self, directory: Path, environment: dict[str, str], running: list[subprocess.Popen[str]]) -> None:
+        self.directory, self.environment, self.running = directory, environment, running
+        self.ports: dict[str, str] = {}
+        self.known: dict[str, str] = {}
+        self.printed: dict[str, tuple[str, str]] = {}
+        """What a word stands for: (the command that prints it, a pattern)."""
+
+    def type(self, text: str) -> None:
+        for port in ("4401", "4402", "8404", "5050"):
+            text = text.replace(f"/{port}", f"/{self._port(port)}").replace(f":{port}", f":{self._port(port)}")
+            text = text.replace(f"--port {port}", f"--port {self._port(port)}")
         for line in text.splitlines():
-            command = line.split(" #")[0].split("   #")[0].strip()
-            if not command:
-                continue
-            if command.startswith("export "):
-                name, value = command.removeprefix("export ").split("=", 1)
-                environment[name] = value.strip("'\"").replace("$PWD", str(ROOT)).replace("$PATH", environment["PATH"])
-                continue
-            for name, value in known.items():
-                command = command.replace(name, value)
-            if command.endswith("&"):
-                daemon = subprocess.Popen(
-                    command.rstrip("& ").split(), cwd=tmp_path, env=environment, stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT, text=True,
-                )  # fmt: skip
-                running.append(daemon)
-                assert daemon.stdout is not None
-                assert "ready\n" in iter(daemon.stdout.readline, ""), command
-                continue
-            done = subprocess.run(
-                ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90
-            )
-            assert done.returncode == 0, f"{command}: {done.stderr}"
-            for name, pattern in printed.items():
-                found = re.search(pattern, done.stdout)
-                if found and name not in known:
-                    known[name] = found[0]
-            if "access request" in command:
-                assert "PERMIT" in done.stdout
-            if "access list" in command:
-                assert "released" in done.stdout and "asked for" in done.stdout
-    assert set(known) == set(printed)
+            command = line.split(" #")[0].strip()
+            for name, value in self.known.items():
+                command = re.sub(rf"\b{name}\b(?!=)", value, command)
+            if command:
+                self._enter(command)
+
+    def _port(self, named: str) -> str:
+        return self.ports.setdefault(named, free_port())
+
+    def _enter(self, command: str) -> None:
+        if command.startswith("export "):
+            for name, value in (part.split("=", 1) for part in shlex.split(command.removeprefix("export "))):
+                self.environment[name] = value.replace("$PWD", str(ROOT)).replace("$PATH", self.environment["PATH"])
+        elif command.startswith("kill "):
+            for process in self.running[:2]:
+                process.terminate()
+                process.wait(30)
+        elif command.endswith("&"):
+            self._start(command.rstrip("& "))
+        else:
+            self._run(command)
+
+    def _start(self, command: str) -> None:
+        process = subprocess.Popen(
+            command.split(), cwd=self.directory, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.running.append(process)
+        assert process.stdout is not None
+        said = ""
+        for line in iter(process.stdout.readline, ""):
+            said += line
+            if line == "ready\n":
+                break
+        assert said.endswith("ready\n"), f"{command}: {said}"
+        self._note(command, said)
+
+    def _run(self, command: str) -> None:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=self.directory, env=self.environment, capture_output=True, text=True, timeout=180
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        self._note(command, done.stdout)
+        if "access request" in command:
+            assert "PERMIT" in done.stdout
+        if "access list" in command:
+            assert "released" in done.stdout and "asked for" in done.stdout
+
+    def _note(self, command: str, text: str) -> None:
+        for name, (by, pattern) in self.printed.items():
+            found = re.search(pattern, text)
+            if found and by in command and name not in self.known:
+                self.known[name] = found[1]
+
+
+@contextmanager
+def institutions(directory: Path) -> Iterator[Typist]:
+    """Somebody who has typed the institution's quick start."""
+    with shell(directory) as (environment, running):
+        typist = Typist(directory, environment, running)
+        typist.printed = {
+            "INVITATION": ("member invite", r"(medsync-invite:[\w-]+)"), "PSEUDONYM": ("subject enrol", r"\b([0-9a-f]{32})\b"),
+        }  # fmt: skip
+        typist.type(block("**An institution.**", "sh"))
+        assert set(typist.known) == set(typist.printed)
+        yield typist
+
+
+def test_the_institutions_quick_start(tmp_path: Path) -> None:
+    with institutions(tmp_path):
+        pass
+
+
+@pytest.mark.long
+def test_the_quick_start_on_a_chain(tmp_path: Path) -> None:
+    with institutions(tmp_path) as typist:
+        typist.environment["MEDSYNC_BRIDGE_HOME"] = str(tmp_path / "bridge")
+        typist.printed |= {
+            "ACCOUNT": ("chain run", r"Account address \|  (0x[0-9a-f]+)"), "SECRET": ("chain run", r"Private key     \|  (0x[0-9a-f]+)"),
+            "CONTRACT": ("contract deploy", r"\b(0x[0-9a-f]{60,64})\b"), "ADDRESS": ("context show", r"(starknet:\S+)"),
+        }  # fmt: skip
+        typist.type(block("**On a chain.**", "sh"))
+        assert set(typist.known) == set(typist.printed)
 
 
 def test_the_developers_test_passes_in_a_directory_of_its_own(tmp_path: Path) -> None:
