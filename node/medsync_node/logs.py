@@ -30,7 +30,7 @@ def configure(level: str, form: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # whatever is stderr when something is told
     )
     for name in _OTHERS:  # they log requests, whose paths name subjects
         logging.getLogger(name).setLevel(logging.CRITICAL)

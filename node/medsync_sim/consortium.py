@@ -5,6 +5,7 @@ So a run begins with restarts from disk instead of the same hundred milliseconds
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -25,6 +26,7 @@ FRESH_MS: Final = 6_000  # D of every purpose class: short, so that a minute sho
 SKEW_MS: Final = 2_000  # the allowed one
 RECOVERY_S: Final = 30 * DAY
 FOUNDING_MS: Final = 120_000  # within which founding must be done
+VOTERS_MS: Final = 10_000  # within which whoever was in at once is a voter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,14 +88,29 @@ def found(setting: Setting) -> Founded:
     context = founder.do(
         lambda engine, now: engine.create_context(now, "trial", "medsync", policy, roles, (), settings)
     )
-    assert world.until(
-        lambda: len(founder.replica(context).membership.voters) == setting.nodes, FOUNDING_MS
-    ), "the first members become voters"
+    first = nodes[: setting.nodes]
+    held = founder.replica(context)
+    assert world.until(lambda: {n.member for n in first} <= set(held.membership.members), FOUNDING_MS), "all come in"
+    if not world.until(lambda: len(held.membership.voters) == setting.nodes, VOTERS_MS):
+        _vote_in(world, context, first)
+    assert world.until(lambda: len(held.membership.voters) == setting.nodes, FOUNDING_MS), "the first members become voters"
     assert world.until(lambda: _agree(world, context, setting.nodes), FOUNDING_MS), "the context forms"
     opening = _anchor(world, founder, context) if setting.anchored else None
     world.run(2_000)
     images = tuple((node.name, node.disk.image(), node.incarnation) for node in nodes)
     return Founded(images, context, opening, world.now)
+
+
+def _vote_in(world: World, context: ContextId, first: Sequence[SimNode]) -> None:
+    """Under a policy that wants votes the founder's ballot is for those who were in at once: the voters take in the rest."""
+    members = [node.member for node in first]
+    voters = {member for member, _ in first[0].replica(context).membership.voters}
+    casting = [node for node in first if node.member in voters]
+    assert world.until(
+        lambda: all(set(members) <= set(node.replica(context).membership.voter_keys) for node in casting), FOUNDING_MS
+    ), "all announce a voter key"
+    for node in casting:
+        node.do(lambda engine, now: engine.vote_voters(now, context, members))
 
 
 def _agree(world: World, context: ContextId, members: int) -> bool:

@@ -108,7 +108,7 @@ def test_a_node_that_is_not_there_is_exit_code_4(
 
 
 def test_a_mistyped_address_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["verify", "--rpc", "http://127.0.0.1:1", "starknet:SN_MAIN/0x5", "--json"]) == 1
+    assert run(["verify", "--rpc", "http://127.0.0.1:1", "starknet:SN_MAIN/0x5", "--json"]) == 2
     assert "three parts" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 

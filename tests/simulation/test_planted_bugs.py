@@ -12,7 +12,7 @@ QUICK = (
     "send-before-commit", "no-crc", "seq-reuse", "checkpoint-not-kept", "arrival-order", "no-cut-off", "cut-off-low",
     "cut-off-popped", "not-frozen", "removed-gets-key", "sybil-votes", "rootless", "frozen-when-signed",
     "cut-not-growing", "small-quorum", "revocation-loses", "all-before-ignored", "own-recipient", "anybody-grants",
-    "erase-before-settled", "hold-ignored", "order-not-reapplied", "revoked-device-counts", "revoked-device-acts", "repeats-earn",
+    "erase-before-settled", "one-custodian", "order-not-reapplied", "revoked-device-counts", "revoked-device-acts", "repeats-earn",
 )  # fmt: skip
 
 

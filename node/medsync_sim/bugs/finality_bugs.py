@@ -94,9 +94,9 @@ PLANTED: Final = (
     PlantedBug(name="small-quorum", about="Half of the voters are taken for a quorum.", scenario="faults", patches=_small_quorum),
     PlantedBug(name="no-thaw", about="A vanished block takes nothing back.", scenario="reorg-after-freezing", patches=_no_thaw),
     PlantedBug(name="one-proposer", about="Only one voter ever proposes.", scenario="lost-quorum", patches=_one_candidate),
-    PlantedBug(name="removal-fulfils-itself", about="Who was put out is not heard before it is final (a real one).", scenario="mutual-removal", patches=_self_fulfilling),
+    PlantedBug(name="removal-fulfils-itself", about="Who was put out is not heard before it is final (a real one).", scenario="reorg-after-freezing", patches=_self_fulfilling),
     PlantedBug(name="no-proof", about="Who is out is never shown the final proof (a real one).", scenario="mutual-removal", patches=_no_proof),
     PlantedBug(name="anchor-told-once", about="Nobody asks where a context is opened (a real one).", scenario="rotten-disks", patches=_anchor_once),
     PlantedBug(name="two-candidates", about="Two candidates per proposer and k, whatever happens (a real one).", scenario="rotten-disks", patches=_no_renewal),
-    PlantedBug(name="spoilt-count", about="Candidates that a fork spoilt use up their proposer's two (a real one).", scenario="equivocating-author", patches=_spoilt_count),
+    PlantedBug(name="spoilt-count", about="Candidates that a fork spoilt, and those of long ago, use up their proposer's two (a real one).", scenario="rotten-disks", patches=_spoilt_count),
 )  # fmt: skip
