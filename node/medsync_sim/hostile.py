@@ -40,7 +40,10 @@ def knowledge(node: SimNode, world: World) -> Knowledge:
     """What the node knows now."""
     replica = node.replica(world.the_context)
     state = replica.membership
-    return Knowledge(replica.fold.heads()[:8], state.usable_key() or NO_KEY, state.highest_epoch(), node.now)
+    usable = state.usable_key()
+    if usable not in replica.ring.epochs():  # it was let in, and has yet to be given the key
+        usable = max(replica.ring.epochs(), default=NO_KEY)
+    return Knowledge(replica.fold.heads()[:8], usable, state.highest_epoch(), node.now)
 
 
 class Forger:

@@ -114,6 +114,12 @@ def test_an_earlier_export_is_checked_as_far_as_it_goes(anchored: tuple[Anchored
     assert found.export.checkpoints == 2
 
 
+def test_an_export_without_a_checkpoint_proves_nothing(anchored: tuple[Anchored, Records]) -> None:
+    found = run(anchored, text([line for line in anchored[1].lines() if not isinstance(line, ExportedCheckpoint)]))
+    assert not found.report.ok and found.report.checks["cuts"] is False
+    assert found.report.checks["log_roots"] is None and "first checkpoint" in found.report.problems[-1]
+
+
 def test_a_missing_operation_is_missed(anchored: tuple[Anchored, Records]) -> None:
     whole = anchored[1].lines()
     unanchored = anchored[1].first.operations[-1].op_id

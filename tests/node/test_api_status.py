@@ -124,6 +124,8 @@ async def test_an_unanchored_context_and_a_removal_that_never_settles_there_are_
         await north.perform(lambda now: north.engine.remove(now, context, member))
         (removal,) = [one for one in (await status(north))["notices"] if one["code"] == "removal"]
         assert "the removal of lab 0 minutes ago never settles" in removal["what"]
+        (stalled,) = [one for one in (await status(north))["warnings"] if "must sign" in one]
+        assert "of 2 voters 1 are still members (lab no longer), and 2 must sign" in stalled
         assert not [one for one in (await status(north))["warnings"] if "anchored" in one or "settled" in one]
         await until(lambda: lab.engine.replicas[context].role is None)
         assert any("no longer in" in warning for warning in (await status(lab))["warnings"])

@@ -150,6 +150,13 @@ def _governance_warnings(node: Node, replica: Replica) -> Iterator[str]:
     open_proposals = state.open_proposals()
     if open_proposals:
         yield f"context {name}: {len(open_proposals)} proposals wait for votes; see `medsync policy proposals {name}`"
+    gone = [_name(replica, member) for member, _ in state.voters if member not in state.members]
+    if gone and len(state.voters) - len(gone) < quorum(len(state.voters)):
+        yield (
+            f"context {name}: of {len(state.voters)} voters {len(state.voters) - len(gone)} are still members ({', '.join(gone)} "
+            f"no longer), and {quorum(len(state.voters))} must sign: no checkpoint is signed and no voter list passes without "
+            f"{'it' if len(gone) == 1 else 'one of them'}. Found a new context, or admit again who can still sign"
+        )
     if replica.fold.rules() is None:
         yield f"context {name}: the voters chose a membership policy that this node doesn't have: install it and start again"
     for member in state.rotation_owed():

@@ -85,8 +85,11 @@ def labelled(label: str, values: Sequence[object], width: int, indent: str = "")
     return lines
 
 
+_YEAR_10000: Final = 253_402_300_800_000  # ms UTC
+
+
 def moment(millis: int | None) -> str:
-    """Milliseconds as ISO 8601 in UTC; "-" for none."""
-    if millis is None:
+    """Milliseconds as ISO 8601 in UTC; "-" for none, and for a year that no calendar has (a forged time)."""
+    if millis is None or not 0 <= millis < _YEAR_10000:
         return "-"
     return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

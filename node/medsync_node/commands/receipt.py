@@ -49,7 +49,8 @@ def verify(
         raise typer.BadParameter(f"{file} holds no receipt in hex")
     with node(home) as client:
         found = client.verify_receipt(context, ReceiptPayload(receipt=text))
-    lines = [found.outcome, f"{found.answer} by {found.custodian_name or found.custodian[:16]} at {moment(found.time)}", f"receipt {found.id}"]
+    claim = "" if found.ok else "it says, unproven: "
+    lines = [found.outcome, f"{claim}{found.answer} by {found.custodian_name or found.custodian[:16]} at {moment(found.time)}", f"receipt {found.id}"]
     if found.signer_is_custodian is False:
         lines.append("its signer is no custodian of the subject today")
     show({**found.model_dump(mode="json"), "ok": found.ok}, lines, as_json=as_json)

@@ -84,6 +84,12 @@ class ExportChecker:
             self.report.check(
                 "export_header", born, "the operation that founded the context is not in the export"
             )
+            if not self.checkpoints and len(self.statements) > 1:
+                self.report.check(
+                    "cuts", False,
+                    f"the export ends before its first checkpoint, and the chain holds {len(self.statements) - 1}: nothing of it was "
+                    "held against them. It was cut off, or made before the first was accepted; export again",
+                )  # fmt: skip
         sound = all(self.report.checks.get(name, True) for name in EXPORT_CHECKS)
         for name in EXPORT_CHECKS:
             if sound and name not in self.report.checks:
