@@ -254,20 +254,14 @@ class Voting(Rules):
         raise NotImplementedError
 
     def rule(self, state: MembershipState, author: MemberId, action: Action) -> Ruling:
-        """Changes need votes, whose target has none; the rest is as common.
-
-        Putting another in a member's place is a change too, and wants a majority at least: it puts one out, unasked.
-        """
-        recovers = isinstance(action, Rekey) and action.member != action.card.member
-        if not (recovers or isinstance(action, CHANGES)):
+        """Changes need votes, whose target has none; the rest is as common."""
+        if not isinstance(action, CHANGES):
             return super().rule(state, author, action)
         needs = self.votes(state, action)
-        electors, votes = needs.electors, needs.votes
-        if isinstance(action, (Remove, SetRole, Rekey)) and action.member in electors and len(electors) > 1:
-            electors = electors - {action.member}
-        if recovers:
-            votes = max(votes, len(electors) // 2 + 1)
-        return Needs(min(votes, len(electors)), electors) if electors != needs.electors or recovers else needs
+        if isinstance(action, (Remove, SetRole)) and action.member in needs.electors and len(needs.electors) > 1:
+            electors = needs.electors - {action.member}
+            return Needs(min(needs.votes, len(electors)), electors)
+        return needs
 
     def expiry(self) -> tuple[int, int]:
         """By parameters."""

@@ -54,23 +54,6 @@ def test_a_lost_member_key_is_replaced_by_the_other_admins(hospitals: Hospitals)
     assert key is not None and west.engine.replica(board).ring.key(key) is None, "whoever found the key reads nothing new"
 
 
-def test_where_changes_are_voted_nobody_alone_puts_another_in_a_members_place(hospitals: Hospitals) -> None:
-    north, south, west, lab, world = hospitals.north, hospitals.south, hospitals.west, hospitals.lab, hospitals.world
-    board = context(hospitals, "majority", [south])
-    north.do(lambda engine, now: engine.admit(now, board, west.identity.member, Role.MEMBER))
-    world.until(lambda: bool(south.engine.replica(board).membership.open_proposals()))
-    (admission,) = south.engine.replica(board).membership.open_proposals()
-    south.do(lambda engine, now: engine.endorse(now, board, admission.op_id))
-    world.until(lambda: west.identity.member in north.engine.replica(board).membership.members)
-    north.do(lambda engine, now: engine.recover(now, board, west.identity.member, lab.identity.member))
-    (proposal,) = north.engine.replica(board).membership.open_proposals()
-    assert proposal.electors == {north.identity.member, south.identity.member}, "who is put out has no vote"
-    world.until(lambda: proposal.op_id in south.engine.replica(board).membership.proposals)
-    assert west.identity.member in south.engine.replica(board).membership.members
-    south.do(lambda engine, now: engine.endorse(now, board, proposal.op_id))
-    world.until(lambda: board in lab.engine.replicas and lab.engine.replica(board).role is Role.MEMBER)
-
-
 def test_under_from_join_a_newcomer_reads_what_is_written_after_it_came(hospitals: Hospitals) -> None:
     north, south, lab, world = hospitals.north, hospitals.south, hospitals.lab, hospitals.world
     board = context(hospitals, "any_admin", [south], history="from_join")

@@ -162,7 +162,10 @@ def recover(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Ask the other admins to put a new member in the place of one that lost its key; the key rotates with it."""
+    """Put a new member in the place of one that lost its key; the context's key rotates with it.
+
+    A majority of the admins decides, whatever the policy says of other changes; a sole admin alone.
+    """
     with node(home) as client:
         done = client.recover_member(context, lost, renewed)
     show_change(done, f"{renewed} is in the place of {lost}", f"to put {renewed} in the place of {lost}", as_json=as_json)

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Final
 
 PINS: Final[Mapping[str, str]] = {
-    "ruling": "16da6d9861711b28c15b355e343b2d1143e920908886e1d42b049e4ab5c657a2",
-    "any_admin": "90ae205ecf649a83bbdea9b04d8f9de50babee4d2fcc2d81de1e80605959233c",
-    "both_out": "01c50a96fdaa58e17bec3c3c4a85a49c7b7eb0afdd39cdbdf6b793eb9e87c917",
-    "forward_only": "47d7def82503a59ff101d7ddba2807e503b84d9b8546d9cfff64fbc2e443b340",
-    "founder": "450eb54314c65ba99ccd63f7abcd59d61f6b4cb2deb55af2865fc28f64880ada",
-    "k_of_n": "67a0e0c36d6f319af050d555c809e36c4e113489e327b9d04c12a59c6d2f657c",
-    "majority": "5798ea50bd8b602839f8fb706552eac35ecce379773f0823256e659bd1fed9cc",
-    "onchain_list": "82868fde7ab082bd3928706dfa686cd734d25ee12cbcdf43c0714ebdc16a2135",
-    "seniority": "a2b0fff7fc59d674f71e9755b19305523f6e2608f03f7dd87381ed9a9328bd37",
-    "sponsor_and_vote": "7ff725e68cff8078a12ddd91a2284e4c05b190f6602e1989f243419ff57bd1a3",
-    "supermajority": "e81183f67972766152625f200766e94a4fb8c4937a333202eaa3e1b82c337824",
+    "ruling": "f4224921e81d5e2483c957d93c140c1a2aa42dd62de7623ae5e8b7047808156e",
+    "any_admin": "ad2f6f049156b55fe82881fb4cb7182b3e27624c1f0eb6891e8dbdb943e67534",
+    "both_out": "5a29914d539717403fd495608451d3fe372e8a4c837cb5a2da55d4186abe3eea",
+    "forward_only": "5b18e49e28545b2a6926eace894c586d171edd615fe0500d1749086f112b4a57",
+    "founder": "fc6e77c04b142c4eb38b29389f39eabce997e644f00d1647d05d1dafaef097ba",
+    "k_of_n": "8003c442b8bfd71078ac5ebe626a51aa08e170468cc72374a9d4f174288e85df",
+    "majority": "73fc6356d99f890c1d130f9c8a41ce1ee76d6e491289a13420cc4310a0a0242e",
+    "onchain_list": "e9058f173c211a0a96cf3b91ee6d8962a04be5e4c3434bd139f62e41742d2856",
+    "seniority": "be544d6ce95441eaefdd1c71a6a243e80324bd542f2129b71e24e0504868723a",
+    "sponsor_and_vote": "4e8ec65d154767630b0328141b684f35a1f857633df08972a0cdec9e034d7143",
+    "supermajority": "2dd5895d2975544a683806e8d55bfe53f0432f1321d31a26dc2d11efe987329d",
 }
