@@ -255,6 +255,7 @@ def test_by_keyboard_alone_a_key_is_replaced_and_every_stop_is_seen(world: World
 
     def reach(name: str) -> None:
         """Press Tab until the focus is there; a control without an outline is no stop."""
+        visitor.page.wait_for_load_state()  # with its style sheet, which draws the outlines
         for _ in range(MOST_STOPS):
             visitor.page.keyboard.press("Tab")
             at = visitor.page.evaluate("(({ textContent: t }, { outlineStyle: o, outlineWidth: w }) => [t.trim(), o, w])(document.activeElement, getComputedStyle(document.activeElement))")
