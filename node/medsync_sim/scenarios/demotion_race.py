@@ -9,7 +9,7 @@ from typing import Any
 from medsync_protocol.actions import Admit, SetRole
 from medsync_protocol.ids import OpId, device_of
 from medsync_protocol.kinds import Role
-from medsync_protocol.ruling import Needs
+from medsync_protocol.ruling import Voting
 from medsync_sim.authority import Past
 from medsync_sim.consortium import Setting
 from medsync_sim.hostile import counts_against, settled_in, standing
@@ -56,7 +56,7 @@ class DemotionRace(Scenario):
         for node in world.members():
             state = node.replica(world.the_context).membership
             race = _race(node.replica(world.the_context), world)
-            if race is None or _voted(node.replica(world.the_context), world):
+            if race is None or _voted(node.replica(world.the_context)):
                 continue
             demotion, gains = race
             held = {name for name, gain in gains.items() if state.verdicts[gain].effective}
@@ -72,10 +72,9 @@ class DemotionRace(Scenario):
                     yield world.broke("S3", "the outsider is in though nobody who could had admitted it")
 
 
-def _voted(replica: Any, world: World) -> bool:
+def _voted(replica: Any) -> bool:
     """Whether the policy leaves such things to votes: then a race between proposals is not south's to win."""
-    demotion = SetRole(member=world.nodes["south"].member, role=Role.MEMBER, cut_off=())
-    return isinstance(replica.fold.may(world.nodes["north"].member, demotion), Needs)
+    return isinstance(replica.fold.rules(), Voting)
 
 
 def _race(replica: Any, world: World) -> tuple[OpId, dict[str, OpId]] | None:
