@@ -25,7 +25,7 @@ from medsync_sim.world import World
 
 REAL: Final = "real"
 MEMOISED: Final = "memoised"
-COLLECT_AFTER: Final = 200_000  # objects made and kept before Python looks for unused cycles: some runs' worth of small ones
+COLLECT_AFTER: Final = 200_000  # objects made and kept before Python looks for unused cycles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ def _crypto(kind: str) -> Iterator[None]:
 
 @contextmanager
 def _few_collections() -> Iterator[None]:
-    """A world's objects live as long as its run: looking through them again and again is a third of the time."""
+    """A world's objects live as long as its run: looking through them again and again is a tenth of the time."""
     before = gc.get_threshold()
     gc.set_threshold(COLLECT_AFTER, *before[1:])
     try:
